@@ -1,0 +1,220 @@
+"""The one settings module. Everything that differs between two installations is an environment variable;
+docs/configuration.md lists them."""
+
+from pathlib import Path
+
+import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
+from django.urls import reverse_lazy
+
+from monitor import env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = env.data_dir("PHAROS_DATA_DIR", BASE_DIR / "var")
+HOST = env.host("PHAROS_HOST", default="127.0.0.1")
+PORT = env.integer("PHAROS_PORT", default=8000, low=1, high=65_535)
+
+DEBUG = env.boolean("PHAROS_DEBUG", default=False)
+SECRET_KEY = env.secret_key("PHAROS_SECRET_KEY", DATA_DIR)
+# Used at the first start only: see monitor/bootstrap.py.
+ADMIN_PASSWORD = env.text("PHAROS_ADMIN_PASSWORD")
+API_KEY = env.text("PHAROS_API_KEY")
+
+ALLOWED_HOSTS = env.words("PHAROS_ALLOWED_HOSTS", default="127.0.0.1,localhost,[::1]") + (
+    [] if HOST in {"0.0.0.0", "::"} else [HOST]  # noqa: S104 - compared, not bound
+)
+CSRF_TRUSTED_ORIGINS = env.words("PHAROS_TRUSTED_ORIGINS")
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "channels",
+    "django_htmx",
+    "template_partials",
+    "core",
+    "accounts",
+    "logs",
+    "monitor",
+]
+
+MIDDLEWARE = [
+    "logs.middleware.request_log",
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "core.timezone.reader_timezone",
+]
+
+ROOT_URLCONF = "monitor.urls"
+ASGI_APPLICATION = "monitor.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- Databases -------------------------------------------------------------------------------------------------
+# On SQLite the log store has a file, and so a write lock, of its own: a burst of lines never delays a login.
+
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+DATABASE_URL = env.url("DATABASE_URL", schemes=["postgres", "postgresql", "sqlite"])
+
+
+def sqlite(name: str, page_size: int = 4096) -> dict[str, object]:
+    pragmas = (
+        f"PRAGMA page_size={page_size}; PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; "
+        "PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit=67108864;"
+    )
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": DATA_DIR / name,
+        "OPTIONS": {"timeout": 20, "transaction_mode": "IMMEDIATE", "init_command": pragmas},
+    }
+
+
+if DATABASE_URL.startswith("postgres"):
+    try:
+        DATABASES = {"default": dict(dj_database_url.parse(DATABASE_URL, conn_max_age=60, conn_health_checks=True))}
+    except ValueError as error:
+        raise ImproperlyConfigured(f"DATABASE_URL can't be read: {error}.") from error
+else:
+    _default = sqlite("pharos.sqlite3")
+    if DATABASE_URL:
+        _default["NAME"] = DATABASE_URL.partition("://")[2].removeprefix("/") or DATA_DIR / "pharos.sqlite3"
+    DATABASES = {"default": _default, "logs": sqlite("logs.sqlite3", page_size=16_384)}
+
+DATABASE_ROUTERS = ["logs.store.router.LogRouter"]
+LOG_DATABASE = "logs" if "logs" in DATABASES else "default"
+LOG_STORES = {
+    "default": {"BACKEND": "logs.store.blocks.BlockStore", "OPTIONS": {"database": LOG_DATABASE}},
+}
+
+# --- Redis: broker, channel layer, log stream --------------------------------------------------------------------
+
+REDIS_SCHEMES = ("redis", "rediss", "unix")
+REDIS_URL = env.url("REDIS_URL", "Logging__RedisConnection", schemes=REDIS_SCHEMES)
+# Without a Redis of the user's own, `manage.py up` starts a private Valkey on this socket and port.
+VALKEY_SOCKET = env.socket_path(DATA_DIR)
+VALKEY_PORT = env.integer("PHAROS_REDIS_PORT", default=6390, low=1, high=65_535)
+EMBEDDED_REDIS = not REDIS_URL
+REDIS_URL = REDIS_URL or f"unix://{VALKEY_SOCKET}?db=0"
+
+LOG_STREAMS = env.words("PHAROS_LOG_STREAM", "Logging__StreamName", default="pharos:logs")
+LOG_STREAM_MAXLEN = env.integer(
+    "PHAROS_LOG_STREAM_MAXLEN", "Logging__MaxStreamLength", default=10_000, low=100, high=100_000_000
+)
+# Stored by nobody yet, in bytes of the streams: from here on senders are told to wait (429).
+LOG_BACKLOG_MAX = env.integer("PHAROS_LOG_BACKLOG_MAX_BYTES", default=256 << 20, low=1 << 20, high=1 << 40)
+LOG_BODY_MAX = env.integer("PHAROS_LOG_BODY_MAX_BYTES", default=32 << 20, low=1 << 10, high=1 << 30)
+# Further names of record fields: PHAROS_FIELD_ALIASES="request_id=x-corr,service=app".
+LOG_FIELD_ALIASES = {alias: name for name, alias in env.pairs("PHAROS_FIELD_ALIASES").items()}
+
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [REDIS_URL], "prefix": "pharos"},
+    }
+}
+
+CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1).replace("?db=", "?virtual_host=", 1)
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_DEFAULT_QUEUE = "pharos"
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
+CELERY_BEAT_SCHEDULE = {
+    # A tick lives shorter than its interval, so that a worker that was away doesn't work off a queue of old ticks.
+    "tick": {"task": "monitor.tasks.tick", "schedule": 5, "options": {"expires": 5}},
+    "maintain-log-store": {"task": "logs.tasks.maintain", "schedule": 5, "options": {"expires": 5}},
+}
+
+# --- Pages -----------------------------------------------------------------------------------------------------
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "static/"
+STATIC_ROOT = DATA_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "overview"
+LOGOUT_REDIRECT_URL = "login"
+
+SESSION_COOKIE_AGE = 14 * 24 * 3600
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SECURE_COOKIES = env.boolean("PHAROS_SECURE_COOKIES", default=False)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+# --- Our own log lines -------------------------------------------------------------------------------------------
+
+LOG_LEVEL = env.text("PHAROS_LOG_LEVEL", default="INFO").upper()
+if LOG_LEVEL not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+    raise ImproperlyConfigured(f"PHAROS_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR, but it is {LOG_LEVEL!r}.")
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s", "datefmt": "%H:%M:%S"}},
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "line"},
+        "stream": {"class": "logs.handler.StreamHandler"},
+    },
+    "root": {"handlers": ["console", "stream"], "level": LOG_LEVEL},
+    "loggers": {
+        # One line per request is ours (logs.middleware); the servers' own access lines say it again.
+        "django.server": {"handlers": [], "propagate": False},
+        "django.request": {"level": "ERROR"},
+        "daphne": {"level": "WARNING"},
+        "celery.worker.strategy": {"level": "WARNING"},
+        "celery.app.trace": {"level": "WARNING"},
+        "celery.beat": {"level": "WARNING"},
+        "asyncio": {"level": "WARNING"},
+    },
+}
+
+UNFOLD = {
+    "SITE_TITLE": "Pharos",
+    "SITE_HEADER": "Pharos",
+    "SITE_SYMBOL": "lighthouse",
+    "SITE_URL": reverse_lazy("overview"),
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": False,
+    "STYLES": ["core.pages.stylesheet"],
+    "SCRIPTS": ["core.pages.script"],
+    "SIDEBAR": {
+        "show_search": True,
+        "show_all_applications": False,
+        "navigation": "monitor.navigation.sidebar",
+    },
+}

@@ -1,0 +1,41 @@
+"""The sequence of a line: where it stood in the log stream, as one integer that sorts by arrival.
+
+It is made from the stream entry's id and the line's place in the entry, so an entry that is delivered twice gives
+the same identities twice, and it fits a signed 64-bit column:
+
+    40 bits  milliseconds of the entry's id, since 2020-01-01 (until November 2054)
+    10 bits  the entry's number within its millisecond
+    10 bits  the line's place in the entry
+     3 bits  the stream, by its place in PHAROS_LOG_STREAM
+
+A Redis whose clock was set back numbers more than 1,024 entries in one millisecond: the surplus is carried into the
+next millisecond, and two lines share an identity only if their timestamps agree to the microsecond as well.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+EPOCH_MS: Final = 1_577_836_800_000  # 2020-01-01T00:00:00Z
+LINES_MAX: Final = 1 << 10  # lines in one entry
+STREAMS_MAX: Final = 1 << 3
+STEP: Final = STREAMS_MAX  # between two lines of an entry
+_ENTRY: Final = LINES_MAX * STREAMS_MAX
+_MILLISECOND: Final = _ENTRY << 10
+
+
+def parse_entry_id(entry_id: str) -> tuple[int, int]:
+    """`"1700000000000-3"` → `(1700000000000, 3)`."""
+    milliseconds, _, number = entry_id.partition("-")
+    return int(milliseconds), int(number or 0)
+
+
+def sequence_of(entry_id: str, stream: int, place: int = 0) -> int:
+    milliseconds, number = parse_entry_id(entry_id)
+    since = max(milliseconds - EPOCH_MS, 0)
+    return since * _MILLISECOND + number * _ENTRY + place * STEP + stream % STREAMS_MAX
+
+
+def received_at(sequence: int) -> int:
+    """When the line reached the stream, in microseconds since the epoch, to the millisecond."""
+    return (sequence // _MILLISECOND + EPOCH_MS) * 1_000

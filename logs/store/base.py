@@ -1,0 +1,139 @@
+"""The contract of a log store. tests/logs/store_contract.py runs against every backend.
+
+Positions are `(timestamp, sequence)` pairs; times are microseconds since the epoch; a range holds its start and not
+its end. Listings are ordered by position, newest first.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from logs.query import Node
+from logs.records import LEVELS, LogRecord
+from logs.store.codec import Block
+
+Position = tuple[int, int]
+Direction = Literal["older", "newer"]
+
+
+class Incoming(msgspec.Struct, frozen=True):
+    """One entry of a log stream on its way into the store: a block that is ready, or single records."""
+
+    stream: str
+    entry_id: str  # "1700000000000-0": what makes a second delivery known
+    content: Block | tuple[LogRecord, ...]  # a block's base and the records' sequences are set
+
+    @property
+    def lines(self) -> int:
+        return self.content.header.lines if isinstance(self.content, Block) else len(self.content)
+
+
+class Commit(msgspec.Struct, frozen=True):
+    """What one append did. Numbers rise in the order in which commits become visible."""
+
+    number: int  # 0: there was nothing new
+    lines: int
+    duplicates: int  # entries that had been stored before
+
+
+class Page(msgspec.Struct, frozen=True):
+    records: list[LogRecord]
+    next: Position | None  # pass as `after` to go on; None: there is nothing more
+    complete: bool  # False: the deadline passed before the page was full
+    searched_to: int  # everything on this side of it was looked at
+
+
+class Histogram(msgspec.Struct, frozen=True):
+    step: int
+    buckets: dict[int, list[int]]  # start of the bucket → lines by level, trace … fatal
+    complete: bool
+
+    @property
+    def totals(self) -> list[int]:
+        return [sum(counts) for counts in zip(*self.buckets.values(), strict=True)] or [0] * len(LEVELS)
+
+
+class Backlog(msgspec.Struct, frozen=True):
+    newest: int  # pass as `number` to go on
+    records: list[tuple[int, LogRecord]]  # (commit, record), by commit and position
+    skipped: int  # lines that were left out at the old end
+
+
+class BaseLogStore(ABC):
+    """A backend writes the abstract methods; the rest comes from them."""
+
+    @abstractmethod
+    def append(self, batch: Sequence[Incoming]) -> Commit:
+        """Stores a batch durably and in one step, each entry once however often it comes."""
+
+    @abstractmethod
+    def search(
+        self,
+        node: Node,
+        *,
+        start: int | None = None,
+        end: int | None = None,
+        limit: int = 100,
+        after: Position | None = None,
+        direction: Direction = "older",
+        deadline: float | None = None,
+    ) -> Page:
+        """The `limit` records next to `after` that match, or the newest ("newer": the oldest) ones.
+
+        Records come newest first in both directions. `deadline` is in seconds from now.
+        """
+
+    @abstractmethod
+    def histogram(self, node: Node, *, start: int, end: int, step: int, deadline: float | None = None) -> Histogram:
+        """Lines per `step` microseconds and level. Buckets begin at multiples of `step`; empty ones are there, too."""
+
+    @abstractmethod
+    def values(
+        self,
+        node: Node,
+        field: str,
+        *,
+        start: int | None = None,
+        end: int | None = None,
+        prefix: str = "",
+        limit: int = 50,
+        deadline: float | None = None,
+    ) -> list[tuple[str, int]]:
+        """The most frequent values of `field` ("service" or "logger") with their numbers of lines."""
+
+    @abstractmethod
+    def get(self, position: Position) -> LogRecord | None: ...
+
+    @abstractmethod
+    def last_commit(self) -> int:
+        """The number of the newest commit; 0 for an empty store."""
+
+    @abstractmethod
+    def committed_after(self, number: int, *, limit: int) -> Backlog:
+        """What was committed after `number`, for viewers who have seen everything up to it.
+
+        Whole commits; the oldest are left out when there are more than about `limit` lines.
+        """
+
+    @abstractmethod
+    def delete_before(self, time: int) -> int:
+        """Deletes what is older, and says how many lines."""
+
+    @abstractmethod
+    def maintain(self, budget: float) -> int:
+        """Upkeep (merging) for about `budget` seconds; says how many blocks it wrote. Safe beside anything else."""
+
+    @abstractmethod
+    def stats(self) -> dict[str, int]:
+        """lines, blocks, bytes, oldest and newest timestamp (0 if empty)."""
+
+    def context(self, position: Position, *, node: Node, before: int = 50, after: int = 50) -> list[LogRecord]:
+        """The lines around one, and that line: newest first."""
+        timestamp, sequence = position
+        newer = self.search(node, limit=after, after=position, direction="newer", deadline=2.0).records
+        older = self.search(node, limit=before + 1, after=(timestamp, sequence + 1), deadline=2.0).records
+        return newer + older

@@ -1,0 +1,297 @@
+"""The block: some thousand lines as compressed columns. Pure: records in, bytes out, and back.
+
+Lines of a block are sorted by position. In the text columns, lines end at the byte 0xFF and fields at 0xFE, which
+UTF-8 never uses: nothing needs escaping, and one `bytes.find` searches all lines at once. A block is written once,
+by whoever parsed its lines; on its way through the log stream it only gets its `base`, the sequence of its place.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from itertools import accumulate, pairwise
+from typing import Final
+
+import msgspec
+
+from core import clock
+from logs.records import Level, LogRecord
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+LINE_END: Final = b"\xff"
+FIELD_END: Final = b"\xfe"
+BLOCK_LINES: Final = 2_048
+SPAN_MAX: Final = clock.HOUR  # of one block, so that a late line doesn't stretch a block over days
+_COMPRESSION: Final = 1
+
+
+class Header(msgspec.Struct, array_like=True):
+    """What tells a search that it needn't open the block."""
+
+    lines: int
+    first: int  # timestamp of the oldest line, µs
+    last: int
+    services: list[str]
+    loggers: list[str]
+    pairs: list[int]  # service index * 8 + level, each pair that occurs
+    counts: list[tuple[int, int, int]]  # (minute since the epoch, pair, lines)
+    ascii: bool  # case folding is then one call
+
+    @property
+    def level_mask(self) -> int:
+        mask = 0
+        for pair in self.pairs:
+            mask |= 1 << (pair & 7)
+        return mask
+
+
+class Block(msgspec.Struct, array_like=True):
+    """A header and its columns. `base` is added to the `sequences` column."""
+
+    header: Header
+    times: bytes
+    sequences: bytes
+    labels: bytes  # level, service index, logger index: one byte each, or two for the indexes
+    texts: bytes  # title, message
+    ids: bytes  # request, trace, span
+    metadata: bytes
+    base: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of the columns."""
+        columns = (self.times, self.sequences, self.labels, self.texts, self.ids, self.metadata)
+        return sum(map(len, columns))
+
+
+def encode(records: Iterable[LogRecord]) -> list[Block]:
+    """Records as blocks: at most BLOCK_LINES lines and SPAN_MAX of time in each. Sequences are kept as they are."""
+    ordered = sorted(records, key=lambda record: (record.timestamp, record.sequence))
+    blocks = []
+    begin = 0
+    for index, record in enumerate(ordered):
+        if index - begin >= BLOCK_LINES or record.timestamp - ordered[begin].timestamp > SPAN_MAX:
+            blocks.append(_encode(ordered[begin:index]))
+            begin = index
+    if begin < len(ordered):
+        blocks.append(_encode(ordered[begin:]))
+    return blocks
+
+
+def _encode(records: Sequence[LogRecord]) -> Block:
+    times = [record.timestamp for record in records]
+    services, service_indexes = _dictionary([record.service for record in records])
+    loggers, logger_indexes = _dictionary([record.logger for record in records])
+    levels = bytes([record.level for record in records])
+    pairs = [service << 3 | level for service, level in zip(service_indexes, levels, strict=True)]
+    base = min(record.sequence for record in records)
+    header = Header(
+        lines=len(records),
+        first=times[0],
+        last=times[-1],
+        services=services,
+        loggers=loggers,
+        pairs=sorted(set(pairs)),
+        counts=_counts(times, pairs),
+        ascii=all(record.title.isascii() and record.message.isascii() for record in records),
+    )
+    return Block(
+        header,
+        times=pack(_deltas(times)),
+        sequences=pack([record.sequence - base for record in records]),
+        labels=compress(levels + _indexes(service_indexes, services) + _indexes(logger_indexes, loggers)),
+        texts=_join(_field(record.title) + FIELD_END + _field(record.message) for record in records),
+        ids=_join(
+            FIELD_END.join((_field(record.request_id), _field(record.trace_id), _field(record.span_id)))
+            for record in records
+        ),
+        metadata=_join(record.metadata for record in records),
+        base=base,
+    )
+
+
+def _field(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
+
+
+def _counts(times: list[int], pairs: list[int]) -> list[tuple[int, int, int]]:
+    counted = Counter(zip([time // clock.MINUTE for time in times], pairs, strict=True))
+    return [(minute, pair, lines) for (minute, pair), lines in sorted(counted.items())]
+
+
+def _dictionary(values: list[str]) -> tuple[list[str], list[int]]:
+    """Distinct values, and for each line the index of its value."""
+    index: dict[str, int] = {}
+    indexes = [index.setdefault(value, len(index)) for value in values]
+    return list(index), indexes
+
+
+def _indexes(indexes: list[int], values: list[str]) -> bytes:
+    return bytes(indexes) if len(values) <= 256 else _little_endian(array("H", indexes)).tobytes()
+
+
+def _little_endian(numbers: array[int]) -> array[int]:
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers
+
+
+def _deltas(numbers: list[int]) -> list[int]:
+    return [numbers[0], *[after - before for before, after in pairwise(numbers)]]
+
+
+def compress(data: bytes) -> bytes:
+    return zstd.compress(data, _COMPRESSION)
+
+
+def decompress(data: bytes) -> bytes:
+    return zstd.decompress(data)
+
+
+def pack(numbers: list[int]) -> bytes:
+    return compress(_little_endian(array("q", numbers)).tobytes())
+
+
+def unpack(data: bytes) -> list[int]:
+    numbers = array("q")
+    numbers.frombytes(decompress(data))
+    return _little_endian(numbers).tolist()
+
+
+def _join(lines: Iterable[bytes]) -> bytes:
+    return compress(LINE_END.join(lines))
+
+
+class Columns:
+    """A block, opened column by column as they are asked for.."""
+
+    def __init__(self, block: Block) -> None:
+        self.block = block
+        self.header = block.header
+        self.lines = block.header.lines
+
+    @cached_property
+    def times(self) -> list[int]:
+        return list(accumulate(unpack(self.block.times)))
+
+    @cached_property
+    def sequences(self) -> list[int]:
+        base = self.block.base
+        return [base + offset for offset in unpack(self.block.sequences)]
+
+    @cached_property
+    def _labels(self) -> bytes:
+        return decompress(self.block.labels)
+
+    @cached_property
+    def levels(self) -> bytes:
+        return self._labels[: self.lines]
+
+    @cached_property
+    def services(self) -> Sequence[int]:
+        return self._index_column(self.lines, self.header.services)
+
+    @cached_property
+    def loggers(self) -> Sequence[int]:
+        wide = 1 + (len(self.header.services) > 256)
+        return self._index_column(self.lines * (1 + wide), self.header.loggers)
+
+    def _index_column(self, begin: int, values: list[str]) -> Sequence[int]:
+        if len(values) <= 256:
+            return self._labels[begin : begin + self.lines]
+        numbers = array("H")
+        numbers.frombytes(self._labels[begin : begin + 2 * self.lines])
+        return _little_endian(numbers)
+
+    @cached_property
+    def texts(self) -> bytes:
+        return decompress(self.block.texts)
+
+    @cached_property
+    def ids(self) -> bytes:
+        return decompress(self.block.ids)
+
+    @cached_property
+    def metadata(self) -> bytes:
+        return decompress(self.block.metadata)
+
+    @cached_property
+    def folded_texts(self) -> bytes:
+        return self.texts.lower() if self.header.ascii else fold(self.texts)
+
+    @cached_property
+    def folded_ids(self) -> bytes:
+        return fold(self.ids)
+
+    @cached_property
+    def folded_metadata(self) -> bytes:
+        return fold(self.metadata)
+
+    @cached_property
+    def text_lines(self) -> list[bytes]:
+        return self.texts.split(LINE_END)
+
+    @cached_property
+    def id_lines(self) -> list[bytes]:
+        return self.ids.split(LINE_END)
+
+    @cached_property
+    def metadata_lines(self) -> list[bytes]:
+        return self.metadata.split(LINE_END)
+
+    def record(self, line: int) -> LogRecord:
+        title, _, message = self.text_lines[line].partition(FIELD_END)
+        request_id, trace_id, span_id = self.id_lines[line].split(FIELD_END)
+        return LogRecord(
+            timestamp=self.times[line],
+            level=Level(self.levels[line]),
+            service=self.service(line),
+            message=message.decode(),
+            title=title.decode(),
+            logger=self.logger(line),
+            request_id=request_id.decode(),
+            trace_id=trace_id.decode(),
+            span_id=span_id.decode(),
+            metadata=self.metadata_lines[line],
+            sequence=self.sequences[line],
+        )
+
+    @property
+    def positions(self) -> list[tuple[int, int]]:
+        return list(zip(self.times, self.sequences, strict=True))
+
+    def service(self, line: int) -> str:
+        return self.header.services[self.services[line]]
+
+    def logger(self, line: int) -> str:
+        return self.header.loggers[self.loggers[line]]
+
+    def records(self) -> list[LogRecord]:
+        return [self.record(line) for line in range(self.lines)]
+
+
+def fold(data: bytes) -> bytes:
+    """Casefolded text, separators kept. Folding goes character by character, so folding many lines is folding each."""
+    if data.translate(None, LINE_END + FIELD_END).isascii():
+        return data.lower()
+    return data.decode("utf-8", "surrogateescape").casefold().encode("utf-8", "surrogateescape")
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Block)
+
+
+def dump(block: Block) -> bytes:
+    return _encoder.encode(block)
+
+
+def load(data: bytes) -> Block:
+    """Raises msgspec.DecodeError when `data` is no block."""
+    return _decoder.decode(data)

@@ -1,0 +1,412 @@
+"""The contract of a log store, against the block store on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+
+import msgspec
+import pytest
+from django.db import connections
+
+from core import clock
+from logs import query
+from logs.query import Everything
+from logs.records import LEVELS, Level, LogRecord
+from logs.store import BaseLogStore, codec
+from logs.store.blocks import BlockStore
+from tests.logs.corpus import START, corpus, entries, stored
+
+pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
+
+
+ALL = Everything()
+
+
+@pytest.fixture(params=["logs", pytest.param("postgres", marks=pytest.mark.postgres)])
+def store(request: pytest.FixtureRequest) -> BaseLogStore:
+    return BlockStore(database=request.param)
+
+
+def everything(store: BaseLogStore, node: query.Node = ALL, limit: int = 1_000) -> list[LogRecord]:
+    """All records, page by page."""
+    records, after = [], None
+    while True:
+        page = store.search(node, limit=limit, after=after)
+        assert page.complete
+        records += page.records
+        after = page.next
+        if after is None:
+            return records
+
+
+# --- Appending -----------------------------------------------------------------------------------------------------
+
+
+def test_what_was_appended_is_found_to_the_byte(store: BaseLogStore) -> None:
+    batch = entries(corpus(1_000))
+    commit = store.append(batch)
+    assert (commit.lines, commit.duplicates) == (1_000, 0)
+    assert everything(store) == stored(batch)
+
+
+def test_single_records_and_ready_blocks_are_the_same(store: BaseLogStore) -> None:
+    records = corpus(300)
+    store.append(entries(records, ready=False))
+    assert everything(store) == stored(entries(records))
+
+
+def test_an_entry_that_comes_twice_is_stored_once(store: BaseLogStore) -> None:
+    batch = entries(corpus(500))
+    store.append(batch[:3])
+    again = store.append(batch)
+    assert (again.lines, again.duplicates) == (200, 3)
+    nothing = store.append(batch)
+    assert (nothing.number, nothing.lines, nothing.duplicates) == (0, 0, 5)
+    assert everything(store) == stored(batch)
+
+
+def test_late_and_unordered_batches_are_listed_in_order(store: BaseLogStore) -> None:
+    batch = entries(corpus(2_000), size=50)
+    for entry in batch[::-2] + batch[::2] if len(batch) % 2 else batch[1::2] + batch[::2]:
+        store.append([entry])
+    assert everything(store, limit=77) == stored(batch)
+
+
+def test_lines_days_apart_in_one_batch_are_found(store: BaseLogStore) -> None:
+    records = [record for day in range(5) for record in corpus(20, seed=day, start=START + day * clock.DAY)]
+    batch = entries(records, size=100)
+    store.append(batch)
+    assert everything(store) == stored(batch)
+
+
+def test_several_writers_at_once_lose_and_double_nothing(store: BaseLogStore) -> None:
+    batch = entries(corpus(1_200), size=40)
+    # Each entry is given to two writers, as after a reclaim.
+    shares = [batch[:20], batch[10:], batch[:10] + batch[20:]]
+    errors: list[BaseException] = []
+
+    def write(share: list) -> None:  # type: ignore[type-arg]
+        try:
+            for begin in range(0, len(share), 5):
+                store.append(share[begin : begin + 5])
+        except BaseException as error:  # noqa: BLE001
+            errors.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=write, args=(share,)) for share in shares]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert everything(store) == stored(batch)
+
+
+# --- Searching -----------------------------------------------------------------------------------------------------
+
+QUERIES = [
+    "timeout", "TIMEOUT", "-timeout", "level:error", "level:>=warn", "service:worker", "service:über-dienst",
+    "service:w*", "logger:app.tasks", "logger:app.*", "title:request", "message:handled", "exists:trace_id",
+    "NOT exists:title", "request_id:r-7", "request_id:R-7*", "user_id:3", "metadata.user_id:3", "userId:u-3",
+    "duration_ms:>1900", "duration_ms:[100 TO 110]", "duration_ms:<5 OR level:fatal", "tags:b", "ok:true",
+    "exists:none", "exists:tags", "grüße", "σίσυφος", "ΣΊΣΥΦΟς", "SS", "日本", "🚀", "multi\nline",
+    "/api/v1/orders/", "?q=a%20b&c=[1]", '"100 %"', "__wild", "\\backslashes\\", "u-3", '"userId":"u-3"', "r-7",
+    "timeout service:api level:warn", "(timeout OR handled) -service:api", "nothing-has-this", '"\\"1"',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", QUERIES)
+def test_a_search_finds_what_the_predicate_matches(store: BaseLogStore, text: str) -> None:
+    batch = entries(corpus(700))
+    store.append(batch)
+    node = query.parse(text)
+    expected = [record for record in stored(batch) if node.matches(record)]
+    assert everything(store, node) == expected
+
+
+def test_the_queries_above_tell_something() -> None:
+    records = corpus(700)
+    found = {text: sum(map(query.parse(text).matches, records)) for text in QUERIES}
+    assert [text for text, count in found.items() if count == 0] == ["exists:none", "nothing-has-this"]
+
+
+@pytest.mark.parametrize("limit", [1, 7, 100])
+def test_pages_hold_every_line_once_in_both_directions(store: BaseLogStore, limit: int) -> None:
+    batch = entries(corpus(60 if limit == 1 else 300), size=30)
+    store.append(batch)
+    expected = stored(batch)
+    assert everything(store, limit=limit) == expected
+    ascending: list[LogRecord] = []
+    after = (0, 0)
+    while True:
+        page = store.search(Everything(), limit=limit, after=after, direction="newer")
+        ascending += page.records[::-1]
+        if page.next is None:
+            break
+        after = page.next
+    assert ascending == expected[::-1]
+
+
+def test_lines_of_the_same_microsecond_are_neither_skipped_nor_doubled(store: BaseLogStore) -> None:
+    same = [msgspec.structs.replace(record, timestamp=START) for record in corpus(250)]
+    batch = entries(same, size=10)
+    store.append(batch)
+    assert everything(store, limit=9) == stored(batch)
+
+
+def test_a_time_range_holds_its_start_and_not_its_end(store: BaseLogStore) -> None:
+    records = [msgspec.structs.replace(record, timestamp=START + n) for n, record in enumerate(corpus(10))]
+    store.append(entries(records))
+    page = store.search(Everything(), start=START + 2, end=START + 5)
+    assert [record.timestamp - START for record in page.records] == [4, 3, 2]
+
+
+def test_a_search_out_of_time_says_how_far_it_came_and_goes_on_from_there(store: BaseLogStore) -> None:
+    batch = entries(corpus(400), size=20)
+    store.append(batch)
+    found, after, rounds = [], None, 0
+    while True:
+        page = store.search(Everything(), limit=1_000, after=after, deadline=-1 if rounds % 2 == 0 else None)
+        found += page.records
+        rounds += 1
+        if page.next is None:
+            break
+        assert not page.complete
+        assert all(record.timestamp >= page.searched_to for record in page.records)
+        after = page.next
+    assert rounds == 2
+    assert found == stored(batch)
+
+
+def test_a_listing_longer_than_one_read_of_headers_is_whole(store: BaseLogStore) -> None:
+    batch = entries(corpus(300), size=1)
+    for entry in batch:  # a block for each line, and 256 headers are read at once
+        store.append([entry])
+    assert everything(store) == stored(batch)
+
+
+def test_many_blocks_over_the_same_hours_are_no_trap(store: BaseLogStore) -> None:
+    records = []
+    for n in range(300):
+        records += [
+            LogRecord(START + n, Level.INFO, "a", f"early {n}"),
+            LogRecord(START + codec.SPAN_MAX - 300 + n, Level.INFO, "a", f"late {n}"),
+        ]
+    batch = entries(records, size=2)
+    for entry in batch:
+        store.append([entry])
+    assert everything(store, limit=50) == stored(batch)
+
+
+# --- One line and its surroundings ---------------------------------------------------------------------------------
+
+
+def test_a_line_is_found_by_its_position_and_others_are_not(store: BaseLogStore) -> None:
+    batch = entries(corpus(200))
+    store.append(batch)
+    record = stored(batch)[50]
+    assert store.get(record.position) == record
+    assert store.get((record.timestamp, record.sequence + 1)) is None
+
+
+def test_a_line_is_found_by_its_id_and_others_are_not(store: BaseLogStore) -> None:
+    batch = entries(corpus(200))
+    store.append(batch)
+    records = stored(batch)
+    record = records[50]
+    assert everything(store, query.parse(f"id:{record.id}")) == [record]
+    assert everything(store, query.parse(f"-id:{record.id}")) == [each for each in records if each != record]
+    assert everything(store, query.parse(f"id:{record.timestamp}-*")) == [
+        each for each in records if each.timestamp == record.timestamp
+    ]
+    assert everything(store, query.parse(f"id:*{record.id[8:]}")) == [record]
+    for other in (f"{record.timestamp}-{record.sequence + 1}", f"0{record.id}", f"{record.timestamp}", "x"):
+        assert everything(store, query.parse(f"id:{other}")) == []
+
+
+def test_the_context_is_the_lines_around_and_the_line(store: BaseLogStore) -> None:
+    batch = entries(corpus(200))
+    store.append(batch)
+    records = stored(batch)
+    assert store.context(records[100].position, node=Everything(), before=5, after=3) == records[97:106]
+    assert store.context(records[0].position, node=Everything(), before=2, after=5) == records[:3]
+
+
+# --- Counting ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["", "level:error", "service:api OR level:warn", "timeout", "-timeout", "user_id:3"])
+@pytest.mark.parametrize("step", [clock.SECOND, clock.MINUTE, clock.HOUR])
+@pytest.mark.parametrize("offset", [0, 12_345_678])
+def test_the_histogram_counts_every_line_once(store: BaseLogStore, text: str, step: int, offset: int) -> None:
+    batch = entries(corpus(900), size=90)
+    store.append(batch)
+    node = query.parse(text)
+    start, end = START + offset - START % clock.MINUTE, START + 30 * clock.SECOND
+    expected: Counter[tuple[int, Level]] = Counter(
+        (record.timestamp - record.timestamp % step, record.level)
+        for record in stored(batch)
+        if start <= record.timestamp < end and node.matches(record)
+    )
+    histogram = store.histogram(node, start=start, end=end, step=step)
+    counted = {(t, Level(n)): c for t, counts in histogram.buckets.items() for n, c in enumerate(counts) if c}
+    assert counted == dict(expected)
+    assert histogram.complete
+    assert sum(histogram.totals) == sum(expected.values()) > 0
+    times = sorted(histogram.buckets)
+    assert times == list(range(start - start % step, end, step))
+
+
+@pytest.mark.parametrize("text", ["", "level:error", "timeout"])
+@pytest.mark.parametrize("field", ["service", "logger"])
+def test_values_are_counted_most_frequent_first(store: BaseLogStore, text: str, field: str) -> None:
+    batch = entries(corpus(900))
+    store.append(batch)
+    node = query.parse(text)
+    counted = Counter(getattr(record, field) for record in stored(batch) if node.matches(record))
+    counted.pop("", None)
+    expected = sorted(counted.items(), key=lambda item: (-item[1], item[0]))
+    assert store.values(node, field) == expected
+    assert store.values(node, field, limit=1) == expected[:1]
+
+
+def test_values_can_be_narrowed_by_their_beginning(store: BaseLogStore) -> None:
+    store.append(entries(corpus(300)))
+    assert [value for value, _ in store.values(Everything(), "service", prefix="ÜBER")] == ["Über-Dienst"]
+
+
+# --- What live viewers ask -----------------------------------------------------------------------------------------
+
+
+def test_what_was_committed_after_a_number_comes_whole_and_in_order(store: BaseLogStore) -> None:
+    batch = entries(corpus(500), size=100)
+    numbers = [store.append([entry]).number for entry in batch]
+    assert numbers == sorted(set(numbers))
+    assert store.last_commit() == numbers[-1]
+    backlog = store.committed_after(numbers[1], limit=10_000)
+    assert backlog.newest == numbers[-1]
+    assert backlog.skipped == 0
+    expected = [(n, r) for n, entry in zip(numbers[2:], batch[2:], strict=True) for r in stored([entry])[::-1]]
+    assert backlog.records == expected
+
+
+def test_a_commit_is_the_same_after_its_blocks_were_merged(store: BaseLogStore) -> None:
+    batch = entries(corpus(600), size=20)
+    numbers = [store.append([entry]).number for entry in batch]
+    before = [store.committed_after(number, limit=10_000) for number in numbers]
+    assert store.maintain(budget=60) > 0
+    assert [store.committed_after(number, limit=10_000) for number in numbers] == before
+
+
+def test_of_too_many_lines_the_newest_come_and_the_rest_is_counted(store: BaseLogStore) -> None:
+    batch = entries(corpus(500), size=100)
+    for entry in batch:
+        store.append([entry])
+    backlog = store.committed_after(0, limit=250)
+    assert len(backlog.records) == 200
+    assert backlog.skipped == 300
+    assert [record for _, record in backlog.records] == [r for entry in batch[3:] for r in stored([entry])[::-1]]
+
+
+def test_an_empty_store_has_nothing_and_says_so(store: BaseLogStore) -> None:
+    assert store.last_commit() == 0
+    assert everything(store) == []
+    assert store.committed_after(0, limit=10).records == []
+    assert store.stats() == {"lines": 0, "blocks": 0, "bytes": 0, "oldest": 0, "newest": 0}
+    assert sum(store.histogram(Everything(), start=0, end=clock.HOUR, step=clock.MINUTE).totals) == 0
+
+
+# --- Upkeep --------------------------------------------------------------------------------------------------------
+
+
+def test_merging_makes_few_blocks_of_many_and_changes_no_line(store: BaseLogStore) -> None:
+    batch = entries(corpus(3_000), size=10)
+    for begin in range(0, len(batch), 3):
+        store.append(batch[begin : begin + 3])
+    many = store.stats()
+    store.maintain(budget=60)
+    few = store.stats()
+    assert few["blocks"] < many["blocks"] / 10
+    assert (few["lines"], few["oldest"], few["newest"]) == (many["lines"], many["oldest"], many["newest"])
+    assert everything(store) == stored(batch)
+    assert store.maintain(budget=60) == 0
+
+
+def test_readers_see_every_line_once_while_blocks_are_merged(store: BaseLogStore) -> None:
+    batch = entries(corpus(1_500), size=5)
+    expected = stored(batch)
+    for entry in batch:
+        store.append([entry])
+    merged = threading.Event()
+    errors: list[BaseException] = []
+
+    def merge() -> None:
+        try:
+            while store.maintain(budget=0.02) and not merged.is_set():
+                pass
+        except BaseException as error:  # noqa: BLE001
+            errors.append(error)
+        finally:
+            connections.close_all()
+
+    merger = threading.Thread(target=merge)
+    merger.start()
+    rounds = 0
+    try:
+        while merger.is_alive() or rounds < 3:
+            assert everything(store, limit=200) == expected
+            assert (
+                sum(store.histogram(Everything(), start=START, end=START + clock.DAY, step=clock.HOUR).totals) == 1_500
+            )
+            rounds += 1
+    finally:
+        merged.set()
+        merger.join()
+    assert errors == []
+
+
+def test_what_is_older_is_deleted_and_counted(store: BaseLogStore) -> None:
+    old = entries(corpus(200))
+    new = entries(corpus(200, start=START + clock.DAY), first=100)
+    store.append([*old, *new])
+    assert store.delete_before(START + clock.DAY) == 200
+    assert everything(store) == stored(new)
+    assert store.delete_before(START + clock.DAY) == 0
+
+
+@pytest.fixture
+def when_opening(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+    """Runs something once, right when a reader is about to open its first block."""
+    waiting: list[Callable[[], object]] = []
+    real = BlockStore._open
+
+    def opening(self: BlockStore, listed: object) -> object:
+        if waiting:
+            waiting.pop()()
+        return real(self, listed)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(BlockStore, "_open", opening)
+    return waiting.append
+
+
+@pytest.mark.parametrize("direction", ["older", "newer"])
+def test_a_block_that_goes_between_listing_and_opening_costs_no_line(
+    store: BaseLogStore, when_opening: Callable[[Callable[[], object]], None], direction: str
+) -> None:
+    batch = entries(corpus(400), size=10)
+    for entry in batch:
+        store.append([entry])
+    when_opening(lambda: store.maintain(budget=60))
+    page = store.search(Everything(), limit=400, direction=direction, after=None)  # type: ignore[arg-type]
+    assert page.records == stored(batch)
+
+
+def test_levels_are_counted_by_name_in_the_order_of_severity(store: BaseLogStore) -> None:
+    store.append(entries([LogRecord(START, Level.FATAL, "a", "x"), LogRecord(START, Level.TRACE, "a", "y")]))
+    totals = store.histogram(Everything(), start=START, end=START + clock.SECOND, step=clock.SECOND).totals
+    assert dict(zip(LEVELS, totals, strict=True)) == {
+        "trace": 1, "debug": 0, "info": 0, "warn": 0, "error": 0, "fatal": 1
+    }  # fmt: skip

@@ -1,0 +1,284 @@
+"""From the log stream into the store. `manage.py ingest` runs one; several share the work as one consumer group.
+
+An entry is acknowledged after the commit that stored it, never before. Redis or the database going away costs nothing
+but time: the ingester says so once, waits with a backoff and goes on where it was. What it has read and not
+acknowledged is read again by its successor (its name comes back with the slot) or by another ingester.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import redis
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, close_old_connections
+from django.utils import timezone
+
+from logs import stream
+from logs.models import DeadLetter
+from logs.store import BaseLogStore, Incoming
+
+log = logging.getLogger(__name__)
+
+COUNT: Final = 2_000  # entries read at once
+BATCH_LINES: Final = 8_192  # lines in a commit, about
+BLOCK_MS: Final = 500  # how long a read waits for something new, and so how long a stop may take
+LINGER: Final = 0.015  # seconds between two reads: a slow trickle makes 60 commits a second, not 1,000
+CLAIM_EVERY: Final = 10.0
+CLAIM_IDLE_MS: Final = 30_000  # an entry that its reader has had for so long belongs to whoever asks
+TRIM_EVERY: Final = 1.0
+BACKOFF_MAX: Final = 5.0
+REASON_MAX: Final = 500
+
+Fields = Mapping[bytes, bytes]
+Entry = tuple[str, str, Fields]  # stream, id, fields
+
+# Cuts a stream to its length, atomically and never into what is not stored yet.
+TRIM: Final = """
+local longest = tonumber(ARGV[2])
+if redis.call('XLEN', KEYS[1]) <= longest then return 0 end
+local unread = nil
+for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
+  local info = {}
+  for i = 1, #group, 2 do info[group[i]] = group[i + 1] end
+  if info['name'] == ARGV[1] then unread = info end
+end
+if not unread or not unread['lag'] then return 0 end
+local waiting = unread['lag']
+if unread['pending'] > 0 then
+  local oldest = redis.call('XPENDING', KEYS[1], ARGV[1])[2]
+  return redis.call('XTRIM', KEYS[1], 'MINID', '~', oldest)
+end
+return redis.call('XTRIM', KEYS[1], 'MAXLEN', '~', math.max(longest, waiting))
+"""
+
+
+@contextmanager
+def consumer_name(directory: Path) -> Iterator[str]:
+    """A name that no other ingester on this host has, and that a successor gets again: the first free slot."""
+    for slot in range(1, 1_000):
+        handle = os.open(directory / f"ingest-{slot}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(handle)
+            continue
+        try:
+            yield f"{socket.gethostname()}-{slot}"
+        finally:
+            os.close(handle)
+        return
+    raise RuntimeError(f"1,000 ingesters run on {directory} already")
+
+
+class Ingester:
+    """One consumer of the group. `run` returns after `stop()`."""
+
+    def __init__(
+        self, name: str, store: BaseLogStore, publish: Callable[[int], None], client: redis.Redis | None = None
+    ) -> None:
+        self.name = name
+        self.store = store
+        self.publish = publish
+        self.client = client or stream.connect()
+        self.streams: list[str] = settings.LOG_STREAMS
+        self.lines = 0
+        self._stopped = threading.Event()
+        self._trim = self.client.register_script(TRIM)
+        self._trim_allowed = True
+        self._next_claim = self._next_trim = 0.0
+        self._backlog = True  # own entries of an earlier life are read first
+        self._redis_away = _Outage("Redis", settings.REDIS_URL)
+        self._database_away = _Outage("The database", "")
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self._make_groups()
+                self._redis_away.over()
+                self._read_until_stopped()
+            except redis.RedisError as error:
+                if isinstance(error, redis.ResponseError) and "NOGROUP" in str(error):
+                    continue  # somebody deleted the stream: make it again
+                self._redis_away.wait(error, self._stopped)
+
+    def _make_groups(self) -> None:
+        for name in self.streams:
+            try:
+                self.client.xgroup_create(name, stream.GROUP, id="0", mkstream=True)
+            except redis.ResponseError as error:
+                if "BUSYGROUP" not in str(error):
+                    raise
+        self._backlog = True
+
+    def _read_until_stopped(self) -> None:
+        while not self._stopped.is_set():
+            began = time.monotonic()
+            entries = self._read()
+            if entries:
+                self.take(entries)
+                self._stopped.wait(max(0.0, LINGER - (time.monotonic() - began)))
+            if time.monotonic() >= self._next_trim:
+                self._next_trim = time.monotonic() + TRIM_EVERY
+                self._upkeep()
+
+    def _read(self) -> list[Entry]:
+        if self._backlog:
+            if entries := self._entries(self._read_group("0", block=None)):
+                return entries
+            self._backlog = False
+        if time.monotonic() >= self._next_claim:
+            self._next_claim = time.monotonic() + CLAIM_EVERY
+            if claimed := self._claim():
+                return claimed
+        return self._entries(self._read_group(">", block=BLOCK_MS))
+
+    def _read_group(self, position: str, block: int | None) -> Any:
+        return self.client.xreadgroup(
+            stream.GROUP, self.name, dict.fromkeys(self.streams, position), count=COUNT, block=block
+        )
+
+    def _claim(self) -> list[Entry]:
+        entries: list[Entry] = []
+        for name in self.streams:
+            _, claimed, *_ = self.client.xautoclaim(
+                name, stream.GROUP, self.name, min_idle_time=CLAIM_IDLE_MS, count=COUNT
+            )
+            entries += self._entries([(name.encode(), claimed)])
+        if entries:
+            log.warning("Took over %s entries that another ingester had left unfinished", f"{len(entries):,}")
+        return entries
+
+    def _entries(self, answer: Any) -> list[Entry]:
+        # An entry that was deleted while pending comes without fields: there is nothing left to store.
+        found: list[Entry] = []
+        for name, entries in answer or []:
+            gone = [entry_id for entry_id, fields in entries if fields is None]
+            if gone:
+                self.client.xack(name, stream.GROUP, *gone)
+            found += [(name.decode(), entry_id.decode(), fields) for entry_id, fields in entries if fields is not None]
+        return found
+
+    def take(self, entries: Sequence[Entry]) -> None:
+        """Stores entries, or their reason for being no log lines, and acknowledges them."""
+        batch: list[Incoming] = []
+        taken: list[Entry] = []
+        lines = 0
+        for entry in entries:
+            try:
+                incoming = stream.incoming(*entry)
+            except stream.EntryError as error:
+                self._until_stored(lambda entry=entry, error=error: bury(entry, str(error)))  # type: ignore[misc]
+                self._acknowledge([entry])
+                continue
+            batch.append(incoming)
+            taken.append(entry)
+            lines += incoming.lines
+            if lines >= BATCH_LINES:
+                self._store(batch, taken)
+                batch, taken, lines = [], [], 0
+        if batch:
+            self._store(batch, taken)
+
+    def _store(self, batch: Sequence[Incoming], entries: Sequence[Entry]) -> None:
+        commit = self._until_stored(lambda: self.store.append(batch))
+        if commit is None:
+            return  # stopped: the entries stay unacknowledged and are read again
+        self._acknowledge(entries)
+        self.lines += commit.lines
+        if commit.number:
+            self.publish(commit.number)
+
+    def _until_stored(self, store: Callable[[], Any]) -> Any:
+        """Tries until the database takes it, or the ingester is stopped (None)."""
+        while not self._stopped.is_set():
+            try:
+                result = store()
+            except (DatabaseError, InterfaceError) as error:
+                close_old_connections()
+                self._database_away.wait(error, self._stopped)
+            else:
+                self._database_away.over()
+                return result
+        return None
+
+    def _acknowledge(self, entries: Sequence[Entry]) -> None:
+        """A chunk is of use to nobody else and goes; single lines stay for other readers, up to MAXLEN."""
+        if self._stopped.is_set() and self._database_away.since:
+            return
+        pipe = self.client.pipeline(transaction=False)
+        for name in {entry[0] for entry in entries}:
+            ids = [entry_id for stream_name, entry_id, _ in entries if stream_name == name]
+            pipe.xack(name, stream.GROUP, *ids)
+            if chunks := [e_id for s_name, e_id, fields in entries if s_name == name and stream.is_chunk(fields)]:
+                pipe.xdel(name, *chunks)
+        pipe.execute(raise_on_error=False)
+
+    def _upkeep(self) -> None:
+        self.client.set(f"{stream.ALIVE}ingest:{self.name}", self.lines, ex=stream.ALIVE_FOR)
+        if not self._trim_allowed:
+            return
+        try:
+            for name in self.streams:
+                self._trim(keys=[name], args=[stream.GROUP, settings.LOG_STREAM_MAXLEN])
+        except redis.exceptions.NoPermissionError:
+            self._trim_allowed = False
+            log.warning("This Redis user may not trim streams: their owner has to bound them (XADD … MAXLEN)")
+
+
+class _Outage:
+    """Says once that something is away and once that it is back; between, the waits grow."""
+
+    def __init__(self, what: str, where: str) -> None:
+        self.what, self.where = what, where
+        self.since = 0.0
+        self._wait = 0.0
+
+    def wait(self, error: Exception, stopped: threading.Event) -> None:
+        if not self.since:
+            self.since = time.monotonic()
+            log.error("%s is away, nothing is lost, trying again: %s", self.what, error)
+        self._wait = min(BACKOFF_MAX, self._wait * 2 or 0.1)
+        stopped.wait(self._wait)
+
+    def over(self) -> None:
+        if self.since:
+            log.info("%s is back after %.1f s", self.what, time.monotonic() - self.since)
+        self.since = self._wait = 0.0
+
+
+def bury(entry: Entry, reason: str) -> None:
+    """Keeps an unreadable entry as a dead letter."""
+    name, entry_id, fields = entry
+    letter, made = DeadLetter.objects.get_or_create(
+        stream=name,
+        entry_id=entry_id,
+        defaults={"reason": reason[:REASON_MAX], "payload": {_shown(key): _shown(fields[key]) for key in fields}},
+    )
+    if made:
+        log.warning("An entry of %s is no log line: %s", name, reason, extra={"dead_letter": letter.pk})
+
+
+def _shown(data: bytes) -> str:
+    """Bytes as text from which they can be had back, and which every database takes."""
+    return data.decode("utf-8", "backslashreplace").replace("\x00", "\\x00")
+
+
+def replay(letter: DeadLetter, client: redis.Redis) -> str:
+    """Sends a dead letter's entry again, for instance after its cause was mended. Returns the new entry's id."""
+    entry_id = client.xadd(letter.stream, letter.payload)
+    letter.replayed_at = timezone.now()
+    letter.save(update_fields=["replayed_at"])
+    return entry_id.decode() if isinstance(entry_id, bytes) else entry_id

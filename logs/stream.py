@@ -1,0 +1,167 @@
+"""The log stream: what stands in Redis, and how our own processes write it.
+
+An entry is one of three: a *chunk* (a block that our edge has parsed and sealed), one field that holds JSON (an
+object, an array or lines of objects), or a flat set of name/value pairs that are one record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from typing import Any, Final
+
+import msgspec
+import redis
+import redis.asyncio
+from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from core import clock
+from logs.records import LogRecord, RecordError, canonical_field, from_flat
+from logs.sequence import LINES_MAX, sequence_of
+from logs.sources import json_lines
+from logs.store import Incoming, codec
+from logs.store.codec import Block
+
+GROUP: Final = "ingest"
+TIMEOUT: Final = 5.0  # seconds that any command may take
+ALIVE: Final = "pharos:alive:"
+ALIVE_FOR: Final = 15  # seconds
+_CHUNK, _SEAL = b"chunk", b"seal"
+
+
+class EntryError(ValueError):
+    """An entry that can't be read, with the reason for people."""
+
+
+def _options(timeout: float) -> dict[str, Any]:
+    # Whoever waits for Redis does so in the open, with a backoff of its own, never hidden in the client.
+    return {
+        "socket_timeout": timeout,
+        "socket_connect_timeout": min(timeout, 2.0),
+        "retry": Retry(NoBackoff(), 0),
+        "protocol": 2,
+    }
+
+
+def connect(timeout: float = TIMEOUT) -> redis.Redis:
+    return redis.Redis.from_url(settings.REDIS_URL, **_options(timeout))
+
+
+def connect_async(timeout: float = TIMEOUT) -> redis.asyncio.Redis:
+    options = _options(timeout)
+    options["retry"] = redis.asyncio.retry.Retry(NoBackoff(), 0)
+    return redis.asyncio.Redis.from_url(settings.REDIS_URL, **options)
+
+
+@lru_cache(maxsize=4)
+def _key(secret: str) -> bytes:
+    return hashlib.sha256(b"pharos.log.chunk:" + secret.encode()).digest()
+
+
+def _seal_of(data: bytes) -> bytes:
+    return hashlib.blake2b(data, key=_key(settings.SECRET_KEY), digest_size=16).digest()
+
+
+def chunks(records: Sequence[LogRecord]) -> list[dict[bytes, bytes]]:
+    """Parsed records as entries to XADD. The seal says that the columns were made by us and need no second look."""
+    entries = []
+    for begin in range(0, len(records), LINES_MAX):
+        for block in codec.encode(_placed(records[begin : begin + LINES_MAX])):
+            data = codec.dump(block)
+            entries.append({_CHUNK: data, _SEAL: _seal_of(data)})
+    return entries
+
+
+def _placed(records: Sequence[LogRecord]) -> list[LogRecord]:
+    """The records with their place in the entry as sequence; the entry's own id is added by the ingester."""
+    step = sequence_of("0-0", 0, 1)
+    return [msgspec.structs.replace(record, sequence=place * step) for place, record in enumerate(records)]
+
+
+def incoming(stream: str, entry_id: str, fields: Mapping[bytes, bytes]) -> Incoming:
+    """An entry as the store takes it. Raises EntryError."""
+    number = settings.LOG_STREAMS.index(stream) if stream in settings.LOG_STREAMS else 0
+    if _CHUNK in fields and _SEAL in fields:
+        block = _unsealed(fields[_CHUNK], fields[_SEAL])
+        block.base += sequence_of(entry_id, number)
+        return Incoming(stream, entry_id, block)
+    received = int(entry_id.partition("-")[0]) * 1_000
+    records = tuple(
+        msgspec.structs.replace(record, sequence=sequence_of(entry_id, number, place))
+        for place, record in enumerate(_records(fields, received))
+    )
+    return Incoming(stream, entry_id, records)
+
+
+def is_chunk(fields: Mapping[bytes, bytes]) -> bool:
+    return _CHUNK in fields
+
+
+def _unsealed(data: bytes, seal: bytes) -> Block:
+    if not hmac.compare_digest(_seal_of(data), seal):
+        raise EntryError("the chunk was not made with this installation's secret key; send lines as JSON instead")
+    try:
+        return codec.load(data)
+    except msgspec.DecodeError as error:
+        raise EntryError(f"the chunk is of another version: {error}") from None
+
+
+def _records(fields: Mapping[bytes, bytes], received: int) -> list[LogRecord]:
+    if not fields:
+        raise EntryError("expected fields, got an empty entry")
+    values = list(fields.values())
+    if len(values) == 1 and values[0].lstrip()[:1] in (b"{", b"["):
+        parsed = json_lines.parse(values[0], received)
+        if parsed.rejected:
+            line, error = parsed.rejected[0]
+            raise EntryError(error if len(parsed.rejected) == 1 and not parsed.records else f"line {line}: {error}")
+        if len(parsed.records) > LINES_MAX:
+            raise EntryError(f"expected at most {LINES_MAX:,} lines in one entry, got {len(parsed.records):,}")
+        return parsed.records
+    if len(values) == 1 and values[0].lstrip()[:1] not in (b"{", b"["):
+        name = next(iter(fields)).decode("utf-8", "replace")
+        if canonical_field(name) is None:
+            raise EntryError(f"expected JSON or name/value pairs, got one field {name[:60]!r} that is no JSON object")
+    try:
+        flat = {name.decode("utf-8", "replace"): value.decode("utf-8", "replace") for name, value in fields.items()}
+        return [from_flat(flat, received)]
+    except RecordError as error:
+        raise EntryError(str(error)) from None
+
+
+async def backlog_bytes(client: redis.asyncio.Redis) -> int:
+    """About how many bytes of the streams are not stored yet."""
+    total = 0
+    for name in settings.LOG_STREAMS:
+        length = await client.xlen(name)
+        if not length:
+            continue
+        waiting = length
+        with suppress(redis.ResponseError):  # no stream or group yet
+            for group in await client.xinfo_groups(name):
+                if group["name"] == GROUP.encode():
+                    lag = group.get("lag")
+                    waiting = group["pending"] + (length if lag is None else lag)
+        size = await client.memory_usage(name, samples=5) or 0
+        total += size * min(waiting, length) // length
+    return total
+
+
+def oldest_wait(client: redis.Redis, name: str) -> int:
+    """For how many µs the oldest entry that is not stored has been in a stream; 0 if all are."""
+    try:
+        group = next((g for g in client.xinfo_groups(name) if g["name"] == GROUP.encode()), None)
+    except redis.ResponseError:
+        return 0  # no stream yet
+    if group is not None and group["pending"]:
+        oldest: Any = [(client.xpending(name, GROUP)["min"], {})]
+    elif group is not None and group.get("lag") == 0:
+        return 0
+    else:
+        oldest = client.xrange(name, b"(" + group["last-delivered-id"] if group else "-", count=1)
+    return max(clock.now() - int(oldest[0][0].partition(b"-")[0]) * 1_000, 0) if oldest else 0

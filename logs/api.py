@@ -1,0 +1,221 @@
+"""The reading half of the HTTP API: search, histogram, one record, its surroundings, and the live stream (SSE).
+
+Sending is `logs.edge`. Everything needs a session with the right to read logs, or a key with the scope "read".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from functools import wraps
+from typing import Any, Final
+
+import msgspec
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.views.decorators.http import require_GET
+
+from accounts import keys
+from accounts.models import Scope
+from core import clock
+from logs import live
+from logs.query import Everything
+from logs.records import LEVELS, LogRecord
+from logs.search import Search, SearchError, number, parse_position, parse_search
+from logs.store import log_stores
+
+DEADLINE: Final = 5.0  # seconds that one question may take
+LIMIT_MAX: Final = 1_000
+BUCKETS_MAX: Final = 2_000
+KEEP_ALIVE: Final = 15.0
+READ: Final = "logs.read_records"
+
+View = Callable[..., HttpResponseBase]
+
+
+def json_response(data: object, status: int = 200) -> HttpResponse:
+    return HttpResponse(msgspec.json.encode(data), content_type="application/json", status=status)
+
+
+def refusal(request: HttpRequest, user: Any) -> HttpResponse | None:
+    """The answer for somebody who may not read logs; None for somebody who may."""
+    plain = keys.given(request.headers.get("authorization", ""), {"x-api-key": request.headers.get("x-api-key", "")})
+    if plain:
+        access = keys.find(plain)
+        if access is None:
+            return _unauthorized("the API key is unknown or revoked")
+        if not access.allows(Scope.READ):
+            return json_response({"error": f"the key {access.name!r} lacks the scope read"}, 403)
+        return None
+    if not user.is_authenticated:
+        return _unauthorized("expected a session or an API key: Authorization: Bearer <key>")
+    if not user.has_perm(READ):
+        return json_response({"error": "your account lacks the permission to read logs"}, 403)
+    return None
+
+
+def _unauthorized(message: str) -> HttpResponse:
+    response = json_response({"error": message}, 401)
+    response["WWW-Authenticate"] = 'Bearer realm="Pharos"'
+    return response
+
+
+def for_readers(view: View) -> View:
+    """Checks access, and turns a SearchError into a 400 that says where and why."""
+
+    @wraps(view)
+    @require_GET
+    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if answer := refusal(request, request.user):
+            return answer
+        try:
+            return view(request, *args, **kwargs)
+        except SearchError as error:
+            return bad_parameter(error)
+
+    return checked
+
+
+def bad_parameter(error: SearchError) -> HttpResponse:
+    detail: dict[str, Any] = {"error": error.message, "parameter": error.field}
+    if error.position is not None:
+        detail["position"] = error.position
+    return json_response(detail, 400)
+
+
+@for_readers
+def search(request: HttpRequest) -> HttpResponse:
+    found = parse_search(request.GET, now=clock.now(), period="")
+    limit = number(request.GET, "limit", default=100, low=1, high=LIMIT_MAX)
+    after = request.GET.get("after", "")
+    page = log_stores["default"].search(
+        found.node,
+        start=found.start,
+        end=found.end,
+        limit=limit,
+        after=parse_position("after", after) if after else None,
+        deadline=DEADLINE,
+    )
+    return json_response(
+        {
+            "records": [record.as_json() for record in page.records],
+            "next": "{}-{}".format(*page.next) if page.next else None,
+            "complete": page.complete,
+            "searched_to": clock.iso(max(page.searched_to, 0)),
+        }
+    )
+
+
+@for_readers
+def histogram(request: HttpRequest) -> HttpResponse:
+    now = clock.now()
+    found = parse_search(request.GET, now=now)
+    start, end = found.start or 0, found.end or now
+    step = _step(request, start, end)
+    result = log_stores["default"].histogram(found.node, start=start, end=end, step=step, deadline=DEADLINE)
+    buckets = [
+        {"time": clock.iso(time), "counts": {LEVELS[level]: lines for level, lines in enumerate(counts) if lines}}
+        for time, counts in sorted(result.buckets.items())
+    ]
+    return json_response({"step": step // clock.SECOND, "buckets": buckets, "complete": result.complete})
+
+
+def _step(request: HttpRequest, start: int, end: int) -> int:
+    """The bucket's width: as asked for in seconds, or one that gives about sixty."""
+    span = max(end - start, clock.SECOND)
+    if request.GET.get("step"):
+        step = number(request.GET, "step", default=60, low=1, high=366 * 86_400) * clock.SECOND
+    else:
+        step = next((width for width in STEPS if span / width <= 60), STEPS[-1])
+        step = max(step, -(-span // BUCKETS_MAX // clock.SECOND) * clock.SECOND)
+    if span / step > BUCKETS_MAX:
+        raise SearchError("step", f"{span // step:,} buckets are more than {BUCKETS_MAX:,}: make the step wider")
+    return step
+
+
+STEPS: Final = tuple(
+    seconds * clock.SECOND
+    for seconds in (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 43200, 86400, 604800)
+)
+
+
+@for_readers
+def record(request: HttpRequest, record_id: str) -> HttpResponse:
+    found = log_stores["default"].get(parse_position("id", record_id))
+    return json_response(found.as_json()) if found else not_found(record_id)
+
+
+@for_readers
+def context(request: HttpRequest, record_id: str) -> HttpResponse:
+    position = parse_position("id", record_id)
+    before = number(request.GET, "before", default=50, low=0, high=500)
+    after = number(request.GET, "after", default=50, low=0, high=500)
+    records = log_stores["default"].context(position, node=Everything(), before=before, after=after)
+    if not any(found.position == position for found in records):
+        return not_found(record_id)
+    return json_response({"records": [found.as_json() for found in records]})
+
+
+def not_found(record_id: str) -> HttpResponse:
+    return json_response({"error": f"there is no record {record_id}: it was never stored, or its time is over"}, 404)
+
+
+# --- The live stream -----------------------------------------------------------------------------------------------
+
+
+async def stream(request: HttpRequest) -> HttpResponseBase:
+    """Server-sent events: one record each, with an id from which a client that was cut off goes on."""
+    if request.method != "GET":
+        return json_response({"error": "expected GET"}, 405)
+    if answer := await sync_to_async(refusal)(request, await request.auser()):
+        return answer
+    try:
+        found = parse_search(request.GET, now=clock.now(), period="")
+        resume = _event_id(request.headers.get("last-event-id") or request.GET.get("last_event_id", ""))
+    except SearchError as error:
+        return bad_parameter(error)
+    response = StreamingHttpResponse(events(found, resume), content_type="text/event-stream")
+    response["Cache-Control"] = "no-cache"
+    response["X-Accel-Buffering"] = "no"  # nginx would hold lines back
+    return response
+
+
+Resume = tuple[int, tuple[int, int]]  # commit, position in it
+
+
+def _event_id(value: str) -> Resume | None:
+    if not value:
+        return None
+    commit, _, position = value.partition(":")
+    if not commit.isdigit() or len(commit) > 18:
+        raise SearchError("Last-Event-ID", f"expected the id of an event, got {value[:60]!r}")
+    return int(commit), parse_position("Last-Event-ID", position)
+
+
+async def events(search: Search, resume: Resume | None) -> AsyncIterator[bytes]:
+    commit, position = resume or (await live.feed().newest(), (0, 0))
+    yield b": connected\n\n"
+    silent_since = asyncio.get_running_loop().time()
+    # A cut can fall inside a commit: its lines up to `position` have been seen.
+    commit = commit - 1 if resume else commit
+    async for seen in live.feed().follow(commit):
+        lines = [
+            _event(number_, found)
+            for number_, found in zip(seen.commits, seen.records, strict=True)
+            if not (resume and number_ == resume[0] and found.position <= position)
+            and search.node.matches(found)
+            and search.holds(found.timestamp)
+        ]
+        if seen.skipped:
+            lines.insert(0, b'event: skipped\ndata: {"lines":%d}\n\n' % seen.skipped)
+        now = asyncio.get_running_loop().time()
+        if lines:
+            silent_since = now
+            yield b"".join(lines)
+        elif now - silent_since > KEEP_ALIVE:
+            silent_since = now
+            yield b": still here\n\n"
+
+
+def _event(commit: int, record: LogRecord) -> bytes:
+    return b"id: %d:%s\ndata: %s\n\n" % (commit, record.id.encode(), msgspec.json.encode(record.as_json()))

@@ -1,0 +1,88 @@
+"""A line for each request, and an id that ties together all lines written on its behalf."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from asgiref.sync import iscoroutinefunction
+from django.http import HttpRequest, HttpResponseBase
+from django.utils.decorators import sync_and_async_middleware
+
+from logs import context
+
+log = logging.getLogger("monitor.request")
+
+_ID: Final = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
+# https://www.w3.org/TR/trace-context/#traceparent-header
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}.*")
+# Asked by machines every few seconds: of interest when they fail, or to a developer.
+POLLED: Final = ("/health/", "/status/", "/api/logs", "/static/")
+
+Answer = HttpResponseBase | Awaitable[HttpResponseBase]
+
+
+@sync_and_async_middleware
+def request_log(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Answer]:
+    if iscoroutinefunction(get_response):
+
+        async def handle_async(request: HttpRequest) -> HttpResponseBase:
+            began = _begin(request)
+            return _end(request, await get_response(request), began)
+
+        return handle_async
+
+    def handle(request: HttpRequest) -> HttpResponseBase:
+        began = _begin(request)
+        return _end(request, get_response(request), began)
+
+    return handle
+
+
+def _begin(request: HttpRequest) -> float:
+    given = request.headers.get("x-request-id") or request.headers.get("x-correlation-id") or ""
+    context.request_id.set(given if _ID.fullmatch(given) else secrets.token_hex(8))
+    traced = _TRACEPARENT.fullmatch(request.headers.get("traceparent", ""))
+    context.trace.set((traced[1], traced[2]) if traced else ("", ""))
+    return time.perf_counter()
+
+
+def _end(request: HttpRequest, response: HttpResponseBase, began: float) -> HttpResponseBase:
+    response["X-Request-ID"] = context.request_id.get()
+    milliseconds = round((time.perf_counter() - began) * 1_000, 1)
+    user = getattr(request, "user", None)
+    log.log(
+        _level(request, response.status_code),
+        "%s %s → %s in %s ms",
+        request.method,
+        request.path,
+        response.status_code,
+        milliseconds,
+        extra={
+            "method": request.method,
+            "endpoint": request.path,
+            "status": response.status_code,
+            "duration_ms": milliseconds,
+            # Asking whether the session has a user would load it; a view that cared has done so.
+            "user": _name_if_loaded(user),
+            "client": request.META.get("REMOTE_ADDR", ""),
+        },
+    )
+    return response
+
+
+def _name_if_loaded(user: Any) -> str:
+    get_username = getattr(getattr(user, "_wrapped", None), "get_username", None)
+    return str(get_username()) if get_username else ""
+
+
+def _level(request: HttpRequest, status: int) -> int:
+    if status >= 500:
+        return logging.ERROR
+    if status in (401, 403, 429):
+        return logging.WARNING
+    return logging.DEBUG if request.path.startswith(POLLED) else logging.INFO

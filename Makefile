@@ -1,0 +1,61 @@
+# `make` lists what there is. Python is python3, or a newer one beside it; PYTHON=… chooses another.
+
+SHELL := /bin/sh
+MAKEFLAGS += --no-print-directory
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
+export PYTHON
+
+.PHONY: help up test lint format lock clean
+
+help: ## Lists the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+up: $(VENV)/.installed ## Starts Pharos at http://127.0.0.1:8000/, until Ctrl-C
+	@exec scripts/up $(BIN)/python
+
+test: ## Installs what the tests need, then runs the checks and all tests
+	@scripts/test-system
+	@$(MAKE) lint
+	@$(MAKE) pytest
+
+lint: $(VENV)/.installed-dev ## Checks style, types and the directions of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed-dev ## Formats the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(VENV)/.installed-dev ## Pins the packages anew (requirements*.lock) from pyproject.toml
+	@UV=$(BIN)/uv scripts/lock
+
+clean: ## Removes the virtual environment and caches; asks before it removes your data
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@scripts/clean-data
+
+# --- What the targets stand on ---
+
+.PHONY: pytest
+pytest: $(VENV)/.installed-dev
+	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+
+$(VENV)/bin/python:
+	@scripts/make-venv $(VENV)
+
+$(VENV)/.installed: requirements.lock | $(VENV)/bin/python
+	@echo "Installing the packages of requirements.lock (a minute or so the first time) ..."
+	@$(PIP_INSTALL) -r requirements.lock
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
+	@echo "Installing the packages of requirements-dev.lock for development and tests ..."
+	@$(PIP_INSTALL) -r requirements-dev.lock
+	@touch $@

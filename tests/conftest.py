@@ -1,0 +1,49 @@
+"""Starts the servers of the run, and skips or fails what needs a part that isn't there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import redis
+from django.conf import settings
+
+from tests import servers
+
+PARTS: dict[str, tuple[Callable[[], bool], str]] = {
+    "postgres": (lambda: "postgres" in settings.DATABASES, servers.NO_POSTGRES),
+    "browser": (lambda: servers.browser() is not None, servers.NO_BROWSER),
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "postgres: needs PostgreSQL (skipped with SKIP_POSTGRES=1)")
+    config.addinivalue_line("markers", "browser: needs Chromium (skipped with SKIP_BROWSER=1)")
+    if config.getoption("help") or config.getoption("version") or config.getoption("collectonly"):
+        return
+    try:
+        servers.start_all()
+    except servers.ServerError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def pytest_unconfigure() -> None:
+    servers.stop_all()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for name, (there, sentence) in PARTS.items():
+        if item.get_closest_marker(name):
+            if not servers.wanted(name):
+                pytest.skip(f"SKIP_{name.upper()} is set")
+            if not there():
+                pytest.fail(sentence, pytrace=False)
+
+
+@pytest.fixture
+def redis_client() -> Iterator[redis.Redis]:
+    """A client of this worker's database in the run's Valkey, which is empty at the start."""
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        client.flushdb()
+        yield client

@@ -44,6 +44,7 @@ def test_without_redis_it_is_not_ready_and_says_which_checks_fail(client: Client
     assert answer.json()["status"] == "not_ready"
     states = {name: check["status"] for name, check in answer.json()["checks"].items()}
     assert states == {"database": "healthy", "redis": "unhealthy", "worker": "unhealthy", "ingest": "unhealthy"}
+    assert answer.json()["checks"]["ingest"]["detail"] == "can't be known while Redis is away"
 
 
 def test_a_database_that_does_not_answer_is_said(
@@ -97,3 +98,9 @@ def test_the_worker_says_now_and_then_how_things_are(healthy: redis.Redis, caplo
         for _ in range(tasks.SAY_EVERY + 1):
             tasks.tick()
     assert [record.getMessage()[:11] for record in caplog.records] == ["All is well", "All is well"]
+
+
+def test_not_being_ready_is_an_answer_and_no_error_in_the_log(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    with override_settings(REDIS_URL="redis://127.0.0.1:1/0"), caplog.at_level("INFO"):
+        client.get("/health/ready")
+    assert [record for record in caplog.records if record.levelname in ("ERROR", "WARNING")] == []

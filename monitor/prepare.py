@@ -1,0 +1,66 @@
+"""Brings the databases and the static files up to date, and does nothing quickly when they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import blake2s
+from pathlib import Path
+
+from django.conf import settings
+from django.contrib.staticfiles.finders import get_finders
+from django.core.files.storage import storages
+from django.core.management import call_command
+from django.db import Error, connections
+from django.db.migrations.executor import MigrationExecutor
+
+Say = Callable[[str], object]
+
+
+class PrepareError(Exception):
+    """The text is a sentence for the operator."""
+
+
+def migrate(say: Say) -> None:
+    for alias in settings.DATABASES:
+        connect(alias)
+        executor = MigrationExecutor(connections[alias])
+        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+            say(f"Bringing the database {alias!r} up to date …")
+            call_command("migrate", database=alias, interactive=False, verbosity=0)
+
+
+def connect(alias: str) -> None:
+    try:
+        connections[alias].ensure_connection()
+    except Error as error:
+        reason = (str(error).strip().splitlines() or ["no reason was given"])[0].rstrip(".")
+        raise PrepareError(f"{_where(alias)} can't be reached: {reason}.") from error
+
+
+def _where(alias: str) -> str:
+    """Which database, without its password, and the variable that says so."""
+    database = settings.DATABASES[alias]
+    if connections[alias].vendor == "sqlite":
+        return f"The SQLite database {database['NAME']}"
+    host = database.get("HOST") or "localhost"
+    return f"The database {database['NAME']!r} on {host} (DATABASE_URL)"
+
+
+def collect_static(say: Say) -> None:
+    """Copies the files if one of them was added, removed or changed since the last time."""
+    stamp, digest = Path(settings.DATA_DIR) / "static.stamp", static_digest()
+    if stamp.exists() and stamp.read_text() == digest and Path(settings.STATIC_ROOT).is_dir():
+        return
+    say("Collecting the static files …")
+    call_command("collectstatic", interactive=False, verbosity=0)
+    stamp.write_text(digest)
+
+
+def static_digest() -> str:
+    """Of names, sizes and times of all static files, and of the storage that they are copied into."""
+    digest = blake2s(repr((storages.backends["staticfiles"], str(settings.STATIC_ROOT))).encode())
+    for finder in get_finders():
+        for name, storage in finder.list([]):
+            status = Path(storage.path(name)).stat()
+            digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from contextlib import suppress
 from typing import Final
 
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 
 FRAME_EVERY: Final = 0.1  # seconds between two frames to one viewer
 FRAME_ROWS: Final = 200  # rows in a frame; of more, the newest
+STAND_EVERY: Final = 5.0  # seconds after which a client is told where it stands, without rows
 FIRST_MESSAGE: Final = 1.0  # seconds in which a client may say where it stands; else it begins with what is new
 NOT_ALLOWED, BAD_QUERY = 4403, 4400
 
@@ -88,11 +90,14 @@ class LogsConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def _send_from(self, number: int) -> None:
         number = min(max(number, 0), await live.feed().newest())
+        told = time.monotonic()
         try:
             async for seen in live.feed().follow(number):
                 records = [record for record in seen.records if self._wanted(record)]
-                if records or seen.skipped:
+                # A client whose filter matches nothing still learns how far it has seen.
+                if records or seen.skipped or (seen.newest > number and time.monotonic() - told > STAND_EVERY):
                     await self._frame(records, seen.newest, seen.skipped)
+                    number, told = seen.newest, time.monotonic()
                     await asyncio.sleep(FRAME_EVERY)
         except asyncio.CancelledError:
             raise

@@ -42,22 +42,23 @@ class Publisher:
 
     def __init__(self) -> None:
         self._newest = 0
-        self._wake = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="live-publisher", daemon=True)
-        self._thread.start()
+        self._told = asyncio.Event()
+        self._loop = asyncio.new_event_loop()
+        # A daemon: it has nothing to finish, and nobody shall wait for it at the end of the process.
+        threading.Thread(target=self._run, name="live-publisher", daemon=True).start()
 
     def __call__(self, commit: int) -> None:
         self._newest = max(self._newest, commit)
-        self._wake.set()
+        self._loop.call_soon_threadsafe(self._told.set)
 
     def _run(self) -> None:
-        asyncio.run(self._send_for_ever())
+        self._loop.run_until_complete(self._send_for_ever())
 
     async def _send_for_ever(self) -> None:
         layer = get_channel_layer()
         while True:
-            await asyncio.to_thread(self._wake.wait)
-            self._wake.clear()
+            await self._told.wait()
+            self._told.clear()
             try:
                 await layer.group_send(GROUP, {"type": EVENT, "commit": self._newest})
             except Exception as error:  # noqa: BLE001 - whatever the layer raises: viewers poll meanwhile

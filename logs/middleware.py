@@ -21,7 +21,7 @@ _ID: Final = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 # https://www.w3.org/TR/trace-context/#traceparent-header
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}.*")
 # Asked by machines every few seconds: of interest when they fail, or to a developer.
-POLLED: Final = ("/health/", "/status/", "/api/logs", "/static/")
+POLLED: Final = ("/health/", "/status/", "/api/logs", "/logs/chart/")
 
 Answer = HttpResponseBase | Awaitable[HttpResponseBase]
 
@@ -81,8 +81,11 @@ def _name_if_loaded(user: Any) -> str:
 
 
 def _level(request: HttpRequest, status: int) -> int:
+    if request.path.startswith("/health/"):
+        return logging.DEBUG  # "not ready" is its answer, not its failure
     if status >= 500:
         return logging.ERROR
     if status in (401, 403, 429):
         return logging.WARNING
-    return logging.DEBUG if request.path.startswith(POLLED) else logging.INFO
+    refreshed = request.path == "/" and "hx-request" in request.headers
+    return logging.DEBUG if refreshed or request.path.startswith(POLLED) else logging.INFO

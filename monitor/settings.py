@@ -1,6 +1,7 @@
 """The one settings module. Everything that differs between two installations is an environment variable;
 docs/configuration.md lists them."""
 
+import logging
 from pathlib import Path
 
 import dj_database_url
@@ -182,9 +183,16 @@ LOG_LEVEL = env.text("PHAROS_LOG_LEVEL", default="INFO").upper()
 if LOG_LEVEL not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
     raise ImproperlyConfigured(f"PHAROS_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR, but it is {LOG_LEVEL!r}.")
 
+
+def not_about_health(record: logging.LogRecord) -> bool:
+    """Not ready is what /health/ready is there to say: Django would call it an error each time."""
+    return not getattr(getattr(record, "request", None), "path", "").startswith("/health/")
+
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
+    "filters": {"not_about_health": {"()": "django.utils.log.CallbackFilter", "callback": not_about_health}},
     "formatters": {"line": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s", "datefmt": "%H:%M:%S"}},
     "handlers": {
         "console": {"class": "logging.StreamHandler", "formatter": "line"},
@@ -194,7 +202,7 @@ LOGGING = {
     "loggers": {
         # One line per request is ours (logs.middleware); the servers' own access lines say it again.
         "django.server": {"handlers": [], "propagate": False},
-        "django.request": {"level": "ERROR"},
+        "django.request": {"level": "ERROR", "filters": ["not_about_health"]},
         "daphne": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
@@ -206,7 +214,7 @@ LOGGING = {
 UNFOLD = {
     "SITE_TITLE": "Pharos",
     "SITE_HEADER": "Pharos",
-    "SITE_SYMBOL": "lighthouse",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "/static/pharos/mark.svg"}],
     "SITE_URL": reverse_lazy("overview"),
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,

@@ -12,7 +12,7 @@ from monitor import health
 
 log = logging.getLogger(__name__)
 
-SAY_EVERY: Final = 6  # ticks
+SAY_EVERY: Final = 2  # ticks
 
 
 @shared_task

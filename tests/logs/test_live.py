@@ -163,6 +163,17 @@ async def test_nonsense_from_a_client_is_ignored(message: str) -> None:
     await socket.disconnect()
 
 
+async def test_a_viewer_whose_filter_matches_nothing_learns_where_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumers, "STAND_EVERY", 0.1)
+    socket = viewer(await alice(), "format=json&q=nothing-like-it")
+    await socket.connect()
+    await socket.send_to(text_data=json.dumps({"since": 0}))
+    await asyncio.sleep(0.2)
+    commit = await say("noise")
+    assert json.loads(await socket.receive_from(timeout=5)) == {"commit": commit, "skipped": 0, "records": []}
+    await socket.disconnect()
+
+
 async def test_strangers_are_turned_away_with_a_reason() -> None:
     bob = await User.objects.acreate(username="bob")
     _, sender = await sync_to_async(keys.create)("sender", [Scope.INGEST])

@@ -1,0 +1,41 @@
+"""The ASGI application: static files, the edge for programs that send logs, WebSockets, and Django for the rest."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from django.conf import settings
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "monitor.settings")
+pages = get_asgi_application()  # first: it loads the apps that the imports below need
+
+from channels.auth import AuthMiddlewareStack  # noqa: E402
+from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
+from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
+from django.urls import path  # noqa: E402
+from servestatic import ServeStaticASGI  # noqa: E402
+
+from logs.consumers import LogsConsumer  # noqa: E402
+from logs.edge import Edge  # noqa: E402
+
+edge = Edge()
+
+
+async def http(scope: Any, receive: Any, send: Any) -> None:
+    """Reading and writing share an address, as the API's users expect; only writing takes the short way."""
+    if scope["method"] == "POST" and scope["path"].rstrip("/") == "/api/logs":
+        await edge(scope, receive, send)
+    else:
+        await pages(scope, receive, send)
+
+
+application = ProtocolTypeRouter(
+    {
+        "http": ServeStaticASGI(http, root=settings.STATIC_ROOT, prefix=settings.STATIC_URL, max_age=60),
+        "websocket": AllowedHostsOriginValidator(
+            AuthMiddlewareStack(URLRouter([path("ws/logs/", LogsConsumer.as_asgi())]))
+        ),
+    }
+)

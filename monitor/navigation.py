@@ -1,0 +1,57 @@
+"""The sidebar. An entry is there for those who may open it."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+
+class Screen(NamedTuple):
+    """A list in the admin."""
+
+    title: str
+    icon: str  # of Material Symbols, which unfold brings
+    app: str
+    model: str
+
+
+SCREENS: Final = (
+    Screen("API keys", "key", "accounts", "apikey"),
+    Screen("Dead letters", "unsubscribe", "logs", "deadletter"),
+    Screen("Users", "person", "auth", "user"),
+    Screen("Groups", "group", "auth", "group"),
+)
+
+
+def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
+    return [
+        {"title": "Watch", "items": _pages(request)},
+        {"title": "Configure", "separator": True, "items": _screens(request)},
+    ]
+
+
+def _pages(request: HttpRequest) -> list[dict[str, Any]]:
+    if not request.user.has_perm("logs.read_records"):
+        return []
+    overview, logs = reverse("overview"), reverse("logs:page")
+    return [
+        _entry("Overview", "dashboard", overview, active=request.path == overview),
+        _entry("Logs", "terminal", logs, active=request.path.startswith(logs)),
+    ]
+
+
+def _screens(request: HttpRequest) -> list[dict[str, Any]]:
+    if not getattr(request.user, "is_staff", False):
+        return []
+    entries = []
+    for screen in SCREENS:
+        if request.user.has_perm(f"{screen.app}.view_{screen.model}"):
+            link = reverse(f"admin:{screen.app}_{screen.model}_changelist")
+            entries.append(_entry(screen.title, screen.icon, link, active=request.path.startswith(link)))
+    return entries
+
+
+def _entry(title: str, icon: str, link: str, *, active: bool) -> dict[str, Any]:
+    return {"title": title, "icon": icon, "link": link, "active": active}

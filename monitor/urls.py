@@ -1,0 +1,25 @@
+"""Every address. `POST /api/logs` doesn't come here: see monitor/asgi.py."""
+
+from django.contrib import admin
+from django.contrib.auth.views import LogoutView
+from django.urls import include, path
+
+from core.pages import LoginPage
+from logs import api
+from monitor import health, overview
+
+urlpatterns = [
+    path("", overview.overview, name="overview"),
+    path("status/", overview.status, name="status"),
+    path("logs/", include("logs.urls")),
+    path("login/", LoginPage.as_view(), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("admin/", admin.site.urls),
+    path("api/logs", api.search, name="api-logs"),
+    path("api/logs/histogram", api.histogram, name="api-histogram"),
+    path("api/logs/stream", api.stream, name="api-stream"),
+    path("api/logs/<str:record_id>", api.record, name="api-record"),
+    path("api/logs/<str:record_id>/context", api.context, name="api-context"),
+    path("health/live", health.live, name="health-live"),
+    path("health/ready", health.ready, name="health-ready"),
+]

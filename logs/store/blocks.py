@@ -15,7 +15,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
-from itertools import islice
 from typing import Final, NamedTuple, TypeVar
 
 import msgspec
@@ -69,8 +68,8 @@ class Small(NamedTuple):
 
 class Hit(NamedTuple):
     key: Position  # the position, negated when the search goes towards newer lines
-    columns: Columns
     line: int
+    record: LogRecord | None  # None while the block is open that it comes from
 
 
 class BlockStore(BaseLogStore):
@@ -146,11 +145,12 @@ class BlockStore(BaseLogStore):
         oldest, newest = start or 0, (NO_LIMIT if end is None else end) - 1
         return search.run(oldest, newest)
 
-    def _list(self, oldest: int, newest: int, direction: Direction) -> Iterator[Listed]:
-        """Headers of the blocks that touch the range, in the order in which a search in `direction` meets them."""
+    def _list(self, oldest: int, newest: int, direction: Direction, count: int | None = None) -> Iterator[Listed]:
+        """Headers of blocks that touch the range, in the order in which a search in `direction` meets them."""
         blocks = LogBlock.objects.using(self.database).filter(first__lte=newest, last__gte=oldest)
         blocks = blocks.order_by("-last", "-pk") if direction == "older" else blocks.order_by("first", "pk")
-        for pk, first, last, header in blocks.values_list("pk", "first", "last", "header").iterator(chunk_size=HEADERS):
+        rows = blocks.values_list("pk", "first", "last", "header")[:count]
+        for pk, first, last, header in rows.iterator(chunk_size=HEADERS):
             yield Listed(pk, first, last, _header_decoder.decode(bytes(header)))
 
     def _open(self, listed: Listed) -> Columns | None:
@@ -238,7 +238,7 @@ class BlockStore(BaseLogStore):
                 return count(stop.when_late(self._list(start, end - 1, "older"))), not stop.late
             except _Moved:
                 continue  # blocks were merged meanwhile: a new list has their lines
-        raise StoreBusyError(f"blocks were merged {SWEEPS} times while they were read; try again")
+        return count(iter(())), False
 
     def last_commit(self) -> int:
         return LogCommit.objects.using(self.database).aggregate(number=Max("pk"))["number"] or 0
@@ -323,10 +323,6 @@ class BlockStore(BaseLogStore):
         return {name: value or 0 for name, value in found.items()}
 
 
-class StoreBusyError(RuntimeError):
-    """Reading could not get a consistent list of blocks. Trying again helps."""
-
-
 class _Moved(Exception):  # noqa: N818 - no error: a reader starts again
     """A block that was listed has gone."""
 
@@ -383,7 +379,7 @@ class _Search:
     def _step(self, top: int, bottom: int, count: int) -> tuple[int, bool]:
         """Works through one list of blocks. Returns the frontier reached, and whether the search is over."""
         oldest, newest = (bottom, top) if self.sign > 0 else (-top, -bottom)
-        listed = list(islice(self.store._list(oldest, newest, self.direction), count))
+        listed = list(self.store._list(oldest, newest, self.direction, count))
         for block in listed:
             # Lines at this block's edge may be in it as well as in the blocks before.
             frontier = min(self._edge(block), top) + 1
@@ -416,14 +412,16 @@ class _Search:
                 break
             key = (time, self.sign * columns.sequences[line])
             if time <= top and (self.bound is None or key < self.bound):
-                found.append(Hit(key, columns, line))
+                found.append(Hit(key, line, None))
                 if len(found) == self.wanted:
                     break
-        self.hits = heapq.nlargest(self.wanted, [*self.hits, *found], key=lambda hit: hit.key)
+        best = heapq.nlargest(self.wanted, [*self.hits, *found], key=lambda hit: hit.key)
+        # Records are made at once, and only of the best: a hit must not keep its opened block in memory.
+        self.hits = [hit if hit.record else hit._replace(record=columns.record(hit.line)) for hit in best]
 
     def _page(self, frontier: int) -> Page:
         hits = [hit for hit in self.hits if hit.key[0] >= frontier]
-        records = [hit.columns.record(hit.line) for hit in hits[: self.limit]]
+        records = [hit.record for hit in hits[: self.limit] if hit.record]
         following: Position | None = None
         searched_to = self.sign * frontier
         if len(hits) > self.limit:

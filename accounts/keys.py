@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 from django.core.exceptions import ValidationError
+from django.db import DatabaseError
 from django.utils import timezone
 
 from accounts.models import ApiKey, Scope, valid_scopes
@@ -76,7 +77,12 @@ def find(plain: str) -> Access | None:
     access, until = _known.get(digest, (None, 0.0))
     if until > now:
         return access
-    access = _look_up(digest)
+    try:
+        access = _look_up(digest)
+    except DatabaseError:
+        # Whoever could send a moment ago still can while the database is away: the lines wait in Redis.
+        if digest not in _known:
+            raise
     if len(_known) >= KNOWN_MAX:
         _known.clear()
     _known[digest] = (access, now + KNOWN_FOR)

@@ -28,6 +28,9 @@ class DeadLetterAdmin(ModelAdmin):  # type: ignore[misc]
     def has_change_permission(self, request: HttpRequest, obj: DeadLetter | None = None) -> bool:
         return False
 
+    def has_delete_permission(self, request: HttpRequest, obj: DeadLetter | None = None) -> bool:
+        return False
+
     def has_replay_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("logs.change_deadletter")
 

@@ -60,6 +60,8 @@ class LogsConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def _turn_away(self, code: int, reason: str) -> None:
         await self.accept()
+        # Not every server passes a close's reason on.
+        await self.send(text_data=json.dumps({"error": reason}))
         await self.close(code=code, reason=reason[:120])
 
     def _refused(self) -> bool:

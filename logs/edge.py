@@ -21,12 +21,12 @@ import msgspec
 import redis
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import DatabaseError, close_old_connections
 
 from accounts import keys
 from accounts.models import Scope
 from core import clock
-from logs import stream
+from logs import context, stream
 from logs.sources import json_lines
 
 if sys.version_info >= (3, 14):
@@ -69,13 +69,14 @@ class Edge:
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        request_id = context.adopt(headers)
         try:
             await self._authorize(headers)
             body = await _body(headers, receive)
             status, answer, retry_after = 202, await self._take(body), 0
         except Refused as refused:
             status, answer, retry_after = refused.status, refused.body, refused.retry_after
-        await _answer(send, status, answer, retry_after)
+        await _answer(send, status, answer, request_id, retry_after)
 
     async def _authorize(self, headers: Mapping[str, str]) -> None:
         plain = keys.given(headers.get("authorization", ""), headers)
@@ -83,7 +84,12 @@ class Edge:
             raise Refused(401, "expected an API key with the scope ingest: Authorization: Bearer <key>")
         is_known, access = keys.known(plain)
         if not is_known:
-            access = await sync_to_async(_find, thread_sensitive=False)(plain)
+            try:
+                access = await sync_to_async(_find, thread_sensitive=False)(plain)
+            except DatabaseError:
+                raise Refused(
+                    503, "the database is away and this key can't be checked; send the lines again", 5
+                ) from None
         if access is None:
             raise Refused(401, "the API key is unknown or revoked")
         if not access.allows(Scope.INGEST):
@@ -213,9 +219,13 @@ def _whole(data: bytes, ended: bool, longest: int) -> bytes:
 _UNPACK: Final = {"gzip": _gunzip, "x-gzip": _gunzip, "deflate": _inflate, "zstd": _unzstd}
 
 
-async def _answer(send: Send, status: int, answer: Mapping[str, object], retry_after: int) -> None:
+async def _answer(send: Send, status: int, answer: Mapping[str, object], request_id: str, retry_after: int) -> None:
     body = msgspec.json.encode(answer)
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"x-request-id", request_id.encode()),
+    ]
     if retry_after:
         headers.append((b"retry-after", str(retry_after).encode()))
     if status == 401:

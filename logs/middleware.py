@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
-import secrets
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -17,9 +15,6 @@ from logs import context
 
 log = logging.getLogger("monitor.request")
 
-_ID: Final = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
-# https://www.w3.org/TR/trace-context/#traceparent-header
-_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}.*")
 # Asked by machines every few seconds: of interest when they fail, or to a developer.
 POLLED: Final = ("/health/", "/status/", "/api/logs", "/logs/chart/")
 
@@ -44,10 +39,7 @@ def request_log(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpReq
 
 
 def _begin(request: HttpRequest) -> float:
-    given = request.headers.get("x-request-id") or request.headers.get("x-correlation-id") or ""
-    context.request_id.set(given if _ID.fullmatch(given) else secrets.token_hex(8))
-    traced = _TRACEPARENT.fullmatch(request.headers.get("traceparent", ""))
-    context.trace.set((traced[1], traced[2]) if traced else ("", ""))
+    context.adopt({name.lower(): value for name, value in request.headers.items()})
     return time.perf_counter()
 
 

@@ -31,11 +31,20 @@ async def http(scope: Any, receive: Any, send: Any) -> None:
         await pages(scope, receive, send)
 
 
+sockets = AuthMiddlewareStack(URLRouter([path("ws/logs/", LogsConsumer.as_asgi())]))
+from_our_pages = AllowedHostsOriginValidator(sockets)
+
+
+async def websocket(scope: Any, receive: Any, send: Any) -> None:
+    """A browser always says which page it asks for, and a strange page must not use its reader's session. A program
+    that says nothing has no reader to trick."""
+    said = any(name == b"origin" for name, _ in scope["headers"])
+    await (from_our_pages if said else sockets)(scope, receive, send)
+
+
 application = ProtocolTypeRouter(
     {
         "http": ServeStaticASGI(http, root=settings.STATIC_ROOT, prefix=settings.STATIC_URL, max_age=60),
-        "websocket": AllowedHostsOriginValidator(
-            AuthMiddlewareStack(URLRouter([path("ws/logs/", LogsConsumer.as_asgi())]))
-        ),
+        "websocket": websocket,
     }
 )

@@ -208,6 +208,8 @@ LOGGING = {
         "celery.app.trace": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
         "asyncio": {"level": "WARNING"},
+        # Prints a traceback for each subscription when Redis goes; it comes back by itself, and we say so once.
+        "channels_redis": {"level": "CRITICAL"},
     },
 }
 

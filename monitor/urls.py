@@ -16,6 +16,7 @@ urlpatterns = [
     path("logout/", LogoutView.as_view(), name="logout"),
     path("admin/", admin.site.urls),
     path("api/logs", api.search, name="api-logs"),
+    path("api/logs/", api.search),
     path("api/logs/histogram", api.histogram, name="api-histogram"),
     path("api/logs/stream", api.stream, name="api-stream"),
     path("api/logs/<str:record_id>", api.record, name="api-record"),

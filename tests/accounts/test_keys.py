@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
+from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 
@@ -85,6 +86,21 @@ def test_the_last_use_is_kept_to_the_minute(django_assert_num_queries) -> None: 
     keys._known.clear()
     with django_assert_num_queries(2):
         keys.find(plain)
+
+
+def test_while_the_database_is_away_who_was_known_still_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, plain = keys.create("checkout", [Scope.INGEST])
+    keys.find(plain)
+    monkeypatch.setattr(keys, "KNOWN_FOR", 0.0)
+    keys._known[keys._hash(plain)] = (keys.find(plain), 0.0)
+
+    def away(digest: str) -> None:
+        raise OperationalError("the disk is gone")
+
+    monkeypatch.setattr(keys, "_look_up", away)
+    assert keys.find(plain) is not None
+    with pytest.raises(OperationalError):
+        keys.find("pharos_never-seen")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import httpx
 import pytest
 import redis
 from asgiref.sync import sync_to_async
+from django.db import OperationalError
 from django.test import override_settings
 
 from accounts import keys
@@ -133,6 +134,22 @@ async def test_refusals_say_what_was_expected(
     assert error in answer.json()["error"]
     assert ("www-authenticate" in answer.headers) == (status == 401)
     assert redis_client.xlen("pharos:logs") == 0
+
+
+async def test_a_key_that_cannot_be_checked_is_a_503(http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(plain: str) -> None:
+        raise OperationalError("the database is away")
+
+    monkeypatch.setattr(keys, "find", away)
+    answer = await http.post("/api/logs", content=LINE, headers={"authorization": "Bearer pharos_never-seen"})
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) > 0
+
+
+async def test_the_answer_carries_the_requests_id(http: httpx.AsyncClient) -> None:
+    answer = await http.post("/api/logs", content=LINE, headers={"x-request-id": "r-42"})
+    assert answer.headers["x-request-id"] == "r-42"
+    assert len((await http.post("/api/logs", content=LINE)).headers["x-request-id"]) == 16
 
 
 async def test_a_truncated_gzip_is_refused(http: httpx.AsyncClient) -> None:

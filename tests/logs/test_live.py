@@ -180,6 +180,7 @@ async def test_strangers_are_turned_away_with_a_reason() -> None:
     for user, headers in ((AnonymousUser(), []), (bob, []), (None, [(b"authorization", f"Bearer {sender}".encode())])):
         socket = viewer(user, headers=headers)
         await socket.connect()
+        assert "lacks the right" in json.loads(await socket.receive_from(timeout=2))["error"]
         assert await socket.receive_output(timeout=2) == {
             "type": "websocket.close", "code": consumers.NOT_ALLOWED,
             "reason": "your session ended or lacks the right to read logs",
@@ -199,6 +200,7 @@ async def test_a_key_that_reads_is_enough() -> None:
 async def test_a_bad_query_closes_with_where_and_why() -> None:
     socket = viewer(await alice(), "format=json&level=loud")
     await socket.connect()
+    assert "expected one of trace" in json.loads(await socket.receive_from(timeout=2))["error"]
     closed = await socket.receive_output(timeout=2)
     assert closed["code"] == consumers.BAD_QUERY
     assert "expected one of trace" in closed["reason"]

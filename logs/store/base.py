@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from logs.query import Node
-from logs.records import LEVELS, LogRecord
+from logs.records import LEVELS, Level, LogRecord
 from logs.store.codec import Block
 
 Position = tuple[int, int]
@@ -61,6 +61,21 @@ class Backlog(msgspec.Struct, frozen=True):
     newest: int  # pass as `number` to go on
     records: list[tuple[int, LogRecord]]  # (commit, record), by commit and position
     skipped: int  # lines that were left out at the old end
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """What one service took on one day."""
+
+    day: int  # midnight UTC, µs
+    service: str
+    lines: int
+    bytes: int  # the service's share, by lines, of the blocks that it is in
+
+
+class Dropped(msgspec.Struct, frozen=True):
+    lines: int
+    bytes: int
+    newest: int  # timestamp of the newest line that went, µs; 0 if none did
 
 
 class BaseLogStore(ABC):
@@ -120,8 +135,27 @@ class BaseLogStore(ABC):
         """
 
     @abstractmethod
-    def delete_before(self, time: int) -> int:
-        """Deletes what is older, and says how many lines."""
+    def delete_before(
+        self,
+        time: int,
+        *,
+        levels: frozenset[Level] | None = None,
+        services: frozenset[str] | None = None,
+        except_services: frozenset[str] = frozenset(),
+        budget: float | None = None,
+    ) -> int:
+        """Deletes older lines (of these levels and services; None means all) and says how many.
+
+        A store may keep them up to an hour longer. After `budget` seconds it stops where it is.
+        """
+
+    @abstractmethod
+    def drop_oldest(self, size: int) -> Dropped:
+        """Deletes the oldest lines until about `size` bytes are freed."""
+
+    @abstractmethod
+    def usage(self) -> list[Usage]:
+        """What the stored lines take, by day and service."""
 
     @abstractmethod
     def maintain(self, budget: float) -> int:

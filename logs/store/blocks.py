@@ -11,11 +11,12 @@ Readers take no lock. They list block headers in one statement and open blocks o
 from __future__ import annotations
 
 import heapq
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, ParamSpec, TypeVar
 
 import msgspec
 from django.db import connections, models, transaction
@@ -25,10 +26,21 @@ from django.utils import timezone
 from core import clock
 from logs.models import LogBlock, LogCommit
 from logs.query import Everything, Node
-from logs.records import LEVELS, LogRecord
+from logs.records import LEVELS, Level, LogRecord
 from logs.sequence import parse_entry_id
 from logs.store import codec, scan
-from logs.store.base import Backlog, BaseLogStore, Commit, Direction, Histogram, Incoming, Page, Position
+from logs.store.base import (
+    Backlog,
+    BaseLogStore,
+    Commit,
+    Direction,
+    Dropped,
+    Histogram,
+    Incoming,
+    Page,
+    Position,
+    Usage,
+)
 from logs.store.codec import Block, Columns, Header
 
 NO_LIMIT: Final = 1 << 62
@@ -40,10 +52,12 @@ MERGE_LIST: Final = 2_000  # blocks looked at in one go
 MERGE_MANY: Final = 16
 SWEEPS: Final = 5
 
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
 T = TypeVar("T")
 EntryKeys = dict[str, set[tuple[int, int]]]
 
-_header_decoder = msgspec.msgpack.Decoder(Header)
 _keys_decoder = msgspec.msgpack.Decoder(dict[str, list[tuple[int, int]]])
 COLUMN_NAMES: Final = ("times", "sequences", "labels", "texts", "ids", "metadata")
 
@@ -75,6 +89,17 @@ class Hit(NamedTuple):
 class BlockStore(BaseLogStore):
     def __init__(self, database: str = "default") -> None:
         self.database = database
+        self._damaged: set[int] = set()
+
+    def _undamaged(self, pk: int, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """What `read` gives; None if the block is damaged, which is said once. A damaged block costs only itself."""
+        try:
+            return read(*args, **kwargs)
+        except codec.DamagedError as error:
+            if pk not in self._damaged:
+                self._damaged.add(pk)
+                log.error("Log block %s is damaged, its lines can't be shown: %s", pk, error, extra={"block": pk})
+            return None
 
     # --- Writing ----------------------------------------------------------------------------------------------------
 
@@ -151,7 +176,9 @@ class BlockStore(BaseLogStore):
         blocks = blocks.order_by("-last", "-pk") if direction == "older" else blocks.order_by("first", "pk")
         rows = blocks.values_list("pk", "first", "last", "header")[:count]
         for pk, first, last, header in rows.iterator(chunk_size=HEADERS):
-            yield Listed(pk, first, last, _header_decoder.decode(bytes(header)))
+            opened = self._undamaged(pk, codec.load_header, bytes(header))
+            if opened is not None:
+                yield Listed(pk, first, last, opened)
 
     def _open(self, listed: Listed) -> Columns | None:
         """The block's columns; None when it has gone since it was listed."""
@@ -224,9 +251,8 @@ class BlockStore(BaseLogStore):
         columns = self._open(listed)
         if columns is None:
             raise _Moved
-        for line in scan.lines_of(scan.select(node, columns), columns.lines):
-            if start <= columns.times[line] < end:
-                yield columns, line
+        for line in self._undamaged(listed.pk, _lines_between, node, columns, start, end) or ():
+            yield columns, line
 
     def _sweep(
         self, count: Callable[[Iterator[Listed]], T], start: int, end: int, deadline: float | None
@@ -260,49 +286,85 @@ class BlockStore(BaseLogStore):
     def _records_between(self, floor: int, newest: int) -> list[tuple[int, LogRecord]]:
         """(commit, record) of the commits floor < number ≤ newest, by commit and position."""
         blocks = LogBlock.objects.using(self.database).filter(commit__gt=floor)
-        found = []
+        found: list[tuple[int, LogRecord]] = []
         for row in blocks.iterator(chunk_size=20):
-            columns = _opened(row)
-            numbers = enumerate(_commits_of(row))
-            found += [(number, columns.record(line)) for line, number in numbers if floor < number <= newest]
+            found += self._undamaged(row.pk, _committed, row, floor, newest) or ()
         return sorted(found, key=lambda item: (item[0], item[1].position))
 
     # --- Upkeep -----------------------------------------------------------------------------------------------------
 
-    def delete_before(self, time: int) -> int:
-        """Deletes the blocks whose newest line is older; no block spans more than an hour."""
+    def delete_before(
+        self,
+        time: int,
+        *,
+        levels: frozenset[Level] | None = None,
+        services: frozenset[str] | None = None,
+        except_services: frozenset[str] = frozenset(),
+        budget: float | None = None,
+    ) -> int:
+        """Whole blocks whose newest line is older; of mixed ones, the lines that stay are written anew."""
+        stop = _Stop(budget)
         old = LogBlock.objects.using(self.database).filter(last__lt=time)
-        with transaction.atomic(self.database):
-            lines = old.aggregate(lines=Sum("lines"))["lines"] or 0
-            old.delete()
-        return lines
+        if levels is None and services is None and not except_services:
+            with transaction.atomic(self.database):
+                lines = old.aggregate(lines=Sum("lines"))["lines"] or 0
+                old.delete()
+            return lines
+
+        def doomed(service: str, level: int) -> bool:
+            wanted = (levels is None or level in levels) and (services is None or service in services)
+            return wanted and service not in except_services
+
+        deleted = 0
+        for listed in stop.when_late(list(self._list(0, time - 1, "newer"))):
+            header = listed.header
+            pairs = [pair for pair in header.pairs if doomed(header.services[pair >> 3], pair & 7)]
+            if listed.last < time and pairs:
+                before = header.lines
+                kept = self._rewrite([listed.pk], lambda record: not doomed(record.service, record.level))
+                deleted += before - kept if kept is not None else 0
+        return deleted
+
+    def drop_oldest(self, size: int) -> Dropped:
+        blocks = LogBlock.objects.using(self.database).order_by("last", "pk")
+        pks: list[int] = []
+        lines = freed = newest = 0
+        for pk, last, count, bytes_ in blocks.values_list("pk", "last", "lines", "size").iterator(chunk_size=HEADERS):
+            if freed >= size:
+                break
+            pks.append(pk)
+            lines, freed, newest = lines + count, freed + bytes_, max(newest, last)
+        for begin in range(0, len(pks), HEADERS):  # short transactions: nobody waits long for the write lock
+            LogBlock.objects.using(self.database).filter(pk__in=pks[begin : begin + HEADERS]).delete()
+        return Dropped(lines, freed, newest)
 
     def maintain(self, budget: float) -> int:
         stop = _Stop(budget)
-        forgotten = timezone.now() - REMEMBERED
-        LogCommit.objects.using(self.database).filter(committed_at__lt=forgotten).exclude(
-            pk=self.last_commit()
-        ).delete()
-        small = LogBlock.objects.using(self.database).filter(lines__lt=SMALL).order_by("first", "pk")
-        sizes = small.values_list("pk", "first", "last", "lines")[:MERGE_LIST]
-        written = 0
+        forgotten = LogCommit.objects.using(self.database).filter(committed_at__lt=timezone.now() - REMEMBERED)
+        forgotten.exclude(pk=self.last_commit()).delete()
+        small = LogBlock.objects.using(self.database).filter(lines__lt=SMALL).exclude(pk__in=self._damaged)
+        sizes = small.order_by("first", "pk").values_list("pk", "first", "last", "lines")[:MERGE_LIST]
+        merged = 0
         for group in _groups([Small(*row) for row in sizes]):
             if stop.now():
                 break
-            written += self._merge([block.pk for block in group])
-        return written
+            merged += self._rewrite([block.pk for block in group], lambda record: True) is not None
+        return merged
 
-    def _merge(self, pks: list[int]) -> int:
-        """Puts the lines of some blocks into new ones, in one step; 0 if another process touched them first."""
+    def _rewrite(self, pks: list[int], keep: Callable[[LogRecord], bool]) -> int | None:
+        """Puts the lines of some blocks that are to be kept into new blocks, in one step.
+
+        Returns their number; None if a block is damaged, or another process touched one first.
+        """
         rows = list(LogBlock.objects.using(self.database).filter(pk__in=pks))
-        if len(rows) < len(pks):
-            return 0
         commit_of: dict[Position, int] = {}
         records: list[LogRecord] = []
         for row in rows:
-            columns = _opened(row)
-            commit_of.update(zip(columns.positions, _commits_of(row), strict=True))
-            records.extend(columns.records())
+            lines = self._undamaged(row.pk, _committed, row, 0, NO_LIMIT)
+            if lines is None:
+                return None
+            commit_of.update((record.position, number) for number, record in lines)
+            records.extend(record for _, record in lines if keep(record))
         new = []
         for block in codec.encode(records):
             numbers = [commit_of[position] for position in Columns(block).positions]
@@ -311,9 +373,21 @@ class BlockStore(BaseLogStore):
             gone, _ = LogBlock.objects.using(self.database).filter(pk__in=pks).delete()
             if gone < len(pks):
                 transaction.set_rollback(True, using=self.database)
-                return 0
+                return None
             LogBlock.objects.using(self.database).bulk_create(new)
-        return len(new)
+        return len(records)
+
+    def usage(self) -> list[Usage]:
+        lines: Counter[tuple[int, str]] = Counter()
+        size: Counter[tuple[int, str]] = Counter()
+        blocks = LogBlock.objects.using(self.database).values_list("pk", "size", "header")
+        for pk, bytes_, header in blocks.iterator(chunk_size=HEADERS):
+            opened = self._undamaged(pk, codec.load_header, bytes(header))
+            for minute, service, _level, count in scan.counted(Everything(), opened) if opened else ():
+                key = (minute - minute % clock.DAY, service)
+                lines[key] += count
+                size[key] += bytes_ * count / opened.lines  # type: ignore[union-attr, assignment]
+        return [Usage(*key, lines[key], round(size[key])) for key in sorted(lines)]
 
     def stats(self) -> dict[str, int]:
         blocks = LogBlock.objects.using(self.database)
@@ -392,7 +466,7 @@ class _Search:
             columns = self.store._open(block)
             if columns is None:
                 return frontier, False
-            self._collect(columns, top, bottom)
+            self.store._undamaged(block.pk, self._collect, columns, top, bottom)
         if len(listed) < count:
             return bottom, True
         return min(self._edge(listed[-1]), top) + 1, False
@@ -469,14 +543,14 @@ def _row(block: Block, commit: int, commits: bytes = b"") -> LogBlock:
         level_mask=header.level_mask,
         size=block.size,
         base=block.base,
-        header=msgspec.msgpack.encode(header),
+        header=codec.dump_header(header),
         **{name: getattr(block, name) for name in COLUMN_NAMES},
     )
 
 
 def _opened(row: LogBlock) -> Columns:
     columns = [getattr(row, name) for name in COLUMN_NAMES]
-    return _columns(_header_decoder.decode(bytes(row.header)), columns, row.base)
+    return _columns(codec.load_header(bytes(row.header)), columns, row.base)
 
 
 def _columns(header: Header, columns: Iterable[bytes], base: int) -> Columns:
@@ -487,6 +561,19 @@ def _columns(header: Header, columns: Iterable[bytes], base: int) -> Columns:
 
 def _commits_of(row: LogBlock) -> list[int]:
     return codec.unpack(bytes(row.commits)) if row.commits else [row.commit] * row.lines
+
+
+def _committed(row: LogBlock, floor: int, newest: int) -> list[tuple[int, LogRecord]]:
+    """(commit, record) of the lines with floor < commit <= newest."""
+    columns = _opened(row)
+    numbers = enumerate(_commits_of(row))
+    return [(number, columns.record(line)) for line, number in numbers if floor < number <= newest]
+
+
+def _lines_between(node: Node, columns: Columns, start: int, end: int) -> list[int]:
+    """The lines that match in a range. What callers look at next is opened, so that damage shows here."""
+    times, _, _ = columns.times, columns.levels, columns.services
+    return [line for line in scan.lines_of(scan.select(node, columns), columns.lines) if start <= times[line] < end]
 
 
 def _minutes_fit(listed: Listed, start: int, end: int) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Final
@@ -19,6 +19,7 @@ import msgspec
 
 from core import clock
 from logs.records import Level, LogRecord
+from logs.store import bloom
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -29,7 +30,15 @@ LINE_END: Final = b"\xff"
 FIELD_END: Final = b"\xfe"
 BLOCK_LINES: Final = 2_048
 SPAN_MAX: Final = clock.HOUR  # of one block, so that a late line doesn't stretch a block over days
-_COMPRESSION: Final = 1
+# A checksum in each column: flipped bytes are found when it is opened, and never shown as somebody's line.
+_OPTIONS: Final[Mapping[int, int]] = {
+    int(zstd.CompressionParameter.compression_level): 1,
+    int(zstd.CompressionParameter.checksum_flag): 1,
+}
+
+
+class DamagedError(ValueError):
+    """Bytes that were a block once."""
 
 
 class Header(msgspec.Struct, array_like=True):
@@ -43,6 +52,7 @@ class Header(msgspec.Struct, array_like=True):
     pairs: list[int]  # service index * 8 + level, each pair that occurs
     counts: list[tuple[int, int, int]]  # (minute since the epoch, pair, lines)
     ascii: bool  # case folding is then one call
+    requests: bytes  # a bloom filter of the request and trace ids, casefolded
 
     @property
     def level_mask(self) -> int:
@@ -101,6 +111,7 @@ def _encode(records: Sequence[LogRecord]) -> Block:
         pairs=sorted(set(pairs)),
         counts=_counts(times, pairs),
         ascii=all(record.title.isascii() and record.message.isascii() for record in records),
+        requests=bloom.make(_request_keys(records)),
     )
     return Block(
         header,
@@ -115,6 +126,16 @@ def _encode(records: Sequence[LogRecord]) -> Block:
         metadata=_join(record.metadata for record in records),
         base=base,
     )
+
+
+def _request_keys(records: Iterable[LogRecord]) -> set[bytes]:
+    named = {record.request_id for record in records} | {record.trace_id for record in records}
+    return {request_key(name) for name in named if name}
+
+
+def request_key(name: str) -> bytes:
+    """What stands in `Header.requests` for a request or trace id."""
+    return _field(name.casefold())
 
 
 def _field(text: str) -> bytes:
@@ -148,11 +169,15 @@ def _deltas(numbers: list[int]) -> list[int]:
 
 
 def compress(data: bytes) -> bytes:
-    return zstd.compress(data, _COMPRESSION)
+    return zstd.compress(data, options=_OPTIONS)
 
 
 def decompress(data: bytes) -> bytes:
-    return zstd.decompress(data)
+    """Raises DamagedError."""
+    try:
+        return zstd.decompress(data)
+    except zstd.ZstdError as error:
+        raise DamagedError(str(error)) from None
 
 
 def pack(numbers: list[int]) -> bytes:
@@ -286,10 +311,20 @@ def fold(data: bytes) -> bytes:
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Block)
+_header_decoder = msgspec.msgpack.Decoder(Header)
 
 
 def dump(block: Block) -> bytes:
     return _encoder.encode(block)
+
+
+def dump_header(header: Header) -> bytes:
+    return compress(_encoder.encode(header))
+
+
+def load_header(data: bytes) -> Header:
+    """Raises DamagedError."""
+    return _header_decoder.decode(decompress(data))
 
 
 def load(data: bytes) -> Block:

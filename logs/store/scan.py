@@ -17,6 +17,7 @@ from core import clock
 from logs.query import And, Everything, Field, Level, Metadata, Node, Not, Operator, Or, Text
 from logs.records import Level as RecordLevel
 from logs.records import LogRecord
+from logs.store import bloom, codec
 from logs.store.codec import LINE_END, Columns, Header
 
 Selection = int
@@ -72,6 +73,8 @@ def may_match(node: Node, header: Header) -> bool:
             return any(map(node.matches_value, header.services))
         case Field(name="logger"):
             return any(map(node.matches_value, header.loggers))
+        case Field(name="request_id" | "trace_id", operator=Operator.EQUALS, value=value):
+            return bloom.may_hold(header.requests, codec.request_key(value))
         case _:
             return True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,9 +13,10 @@ from django.db import connections
 
 from core import clock
 from logs import query
+from logs.models import LogBlock
 from logs.query import Everything
 from logs.records import LEVELS, Level, LogRecord
-from logs.store import BaseLogStore, codec
+from logs.store import BaseLogStore, Dropped, codec
 from logs.store.blocks import BlockStore
 from tests.logs.corpus import START, corpus, entries, stored
 
@@ -162,6 +164,26 @@ def test_a_time_range_holds_its_start_and_not_its_end(store: BaseLogStore) -> No
     store.append(entries(records))
     page = store.search(Everything(), start=START + 2, end=START + 5)
     assert [record.timestamp - START for record in page.records] == [4, 3, 2]
+
+
+@pytest.mark.parametrize("text", ["request_id:r-7", "REQUEST_ID:R-7", f"trace_id:{7:032x}", f"trace_id:{7:032X}"])
+def test_a_search_for_a_request_opens_few_blocks(
+    store: BaseLogStore, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = entries(corpus(1_000), size=20)
+    for entry in batch:
+        store.append([entry])
+    node = query.parse(text)
+    opened: list[object] = []
+    real = BlockStore._open
+
+    def opening(self: BlockStore, listed: Any) -> object:
+        opened.append(listed)
+        return real(self, listed)
+
+    monkeypatch.setattr(BlockStore, "_open", opening)
+    assert everything(store, node) == [record for record in stored(batch) if node.matches(record)] != []
+    assert len(opened) <= 5  # of 50: those with the request, and by chance another
 
 
 def test_a_search_out_of_time_says_how_far_it_came_and_goes_on_from_there(store: BaseLogStore) -> None:
@@ -375,6 +397,91 @@ def test_what_is_older_is_deleted_and_counted(store: BaseLogStore) -> None:
     assert store.delete_before(START + clock.DAY) == 200
     assert everything(store) == stored(new)
     assert store.delete_before(START + clock.DAY) == 0
+
+
+def test_some_levels_and_services_can_go_earlier(store: BaseLogStore) -> None:
+    batch = entries(corpus(600))
+    store.append(batch)
+    assert store.maintain(budget=60) > 0
+    low = frozenset({Level.TRACE, Level.DEBUG})
+    cutoff = START + clock.DAY
+
+    def stays(record: LogRecord) -> bool:
+        return record.level not in low or record.service == "billing"
+
+    expected = [record for record in stored(batch) if stays(record)]
+    assert store.delete_before(START, levels=low) == 0
+    deleted = store.delete_before(cutoff, levels=low, except_services=frozenset({"billing"}))
+    assert deleted == 600 - len(expected) > 0
+    assert everything(store) == expected
+    assert store.delete_before(cutoff, services=frozenset({"api"})) == sum(r.service == "api" for r in expected)
+    assert everything(store) == [record for record in expected if record.service != "api"]
+
+
+def test_what_is_left_of_a_commit_is_still_that_commit(store: BaseLogStore) -> None:
+    batch = entries(corpus(300))
+    first = store.append(batch[:1]).number
+    store.append(batch[1:])
+    store.delete_before(START + clock.DAY, levels=frozenset({Level.INFO}))
+    backlog = store.committed_after(first, limit=10_000)
+    expected = [record for record in stored(batch[1:])[::-1] if record.level is not Level.INFO]
+    assert [record for _, record in backlog.records] == expected
+
+
+def test_a_deletion_out_of_time_stops_where_it_is(store: BaseLogStore) -> None:
+    store.append(entries(corpus(400), size=20))
+    assert store.delete_before(START + clock.DAY, levels=frozenset({Level.INFO}), budget=-1) == 0
+
+
+def test_the_oldest_go_first_when_room_is_needed(store: BaseLogStore) -> None:
+    for day in range(4):
+        store.append(entries(corpus(200, seed=day, start=START + day * clock.DAY), first=day * 10))
+    before = store.stats()
+    dropped = store.drop_oldest(before["bytes"] // 2)
+    after = store.stats()
+    assert dropped.bytes >= before["bytes"] // 2
+    assert before["bytes"] - after["bytes"] == dropped.bytes
+    assert before["lines"] - after["lines"] == dropped.lines
+    assert after["oldest"] > dropped.newest > 0
+    assert store.drop_oldest(0) == Dropped(0, 0, 0)
+
+
+def test_usage_tells_what_each_service_takes_each_day(store: BaseLogStore) -> None:
+    days = [entries(corpus(200, seed=day, start=START + day * clock.DAY), first=day * 10) for day in range(2)]
+    store.append(days[0])
+    store.append(days[1])
+    counted = Counter(
+        (record.timestamp - record.timestamp % clock.DAY, record.service) for day in days for record in stored(day)
+    )
+    usage = store.usage()
+    assert {(each.day, each.service): each.lines for each in usage} == dict(counted)
+    assert sum(each.bytes for each in usage) == pytest.approx(store.stats()["bytes"], abs=len(usage))
+
+
+@pytest.mark.parametrize("column", ["header", "times", "sequences", "labels", "texts", "ids", "metadata"])
+def test_a_damaged_block_costs_itself_and_says_so(
+    store: BaseLogStore, column: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert isinstance(store, BlockStore)
+    batch = entries(corpus(300))
+    for entry in batch:
+        store.append([entry])
+    block = LogBlock.objects.using(store.database).order_by("first")[1]
+    data = bytearray(getattr(block, column))
+    data[len(data) // 2] ^= 0x55
+    LogBlock.objects.using(store.database).filter(pk=block.pk).update(**{column: bytes(data)})
+    lost = set(stored([batch[1]]))
+
+    found = store.search(query.parse("-nothing-has-this"), limit=1_000).records
+    assert found == [record for record in stored(batch) if record not in lost]
+    assert next(each.message for each in caplog.records if each.levelname == "ERROR").startswith("Log block")
+    histogram = store.histogram(query.parse("-nothing"), start=START, end=START + clock.HOUR, step=clock.HOUR)
+    assert sum(histogram.totals) in (200, 300)  # counting doesn't open every column
+    assert len(store.committed_after(0, limit=1_000).records) == 200
+    assert store.usage()
+    store.maintain(budget=60)
+    assert store.search(Everything(), limit=1_000).records == found
+    assert len([each for each in caplog.records if each.levelname == "ERROR"]) == 1
 
 
 @pytest.fixture

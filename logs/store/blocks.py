@@ -20,7 +20,7 @@ from typing import Final, NamedTuple, ParamSpec, TypeVar
 
 import msgspec
 from django.db import connections, models, transaction
-from django.db.models import Max, Min, Sum
+from django.db.models import Max, Min, QuerySet, Sum
 from django.utils import timezone
 
 from core import clock
@@ -51,6 +51,7 @@ SMALL: Final = codec.BLOCK_LINES // 2  # lines; smaller blocks are merged
 MERGE_LIST: Final = 2_000  # blocks looked at in one go
 MERGE_MANY: Final = 16
 SWEEPS: Final = 5
+PAGES_GIVEN_BACK: Final = 1_000  # at each upkeep: 16 MB, some milliseconds
 
 log = logging.getLogger(__name__)
 
@@ -306,10 +307,7 @@ class BlockStore(BaseLogStore):
         stop = _Stop(budget)
         old = LogBlock.objects.using(self.database).filter(last__lt=time)
         if levels is None and services is None and not except_services:
-            with transaction.atomic(self.database):
-                lines = old.aggregate(lines=Sum("lines"))["lines"] or 0
-                old.delete()
-            return lines
+            return self._delete(old, stop)
 
         def doomed(service: str, level: int) -> bool:
             wanted = (levels is None or level in levels) and (services is None or service in services)
@@ -326,17 +324,32 @@ class BlockStore(BaseLogStore):
         return deleted
 
     def drop_oldest(self, size: int) -> Dropped:
-        blocks = LogBlock.objects.using(self.database).order_by("last", "pk")
-        pks: list[int] = []
+        oldest = LogBlock.objects.using(self.database).order_by("last", "pk")
         lines = freed = newest = 0
-        for pk, last, count, bytes_ in blocks.values_list("pk", "last", "lines", "size").iterator(chunk_size=HEADERS):
-            if freed >= size:
+        while freed < size:
+            with transaction.atomic(self.database):
+                pks = []
+                for pk, last, count, bytes_ in oldest.values_list("pk", "last", "lines", "size")[:HEADERS]:
+                    if freed >= size:
+                        break
+                    pks.append(pk)
+                    lines, freed, newest = lines + count, freed + bytes_, max(newest, last)
+                oldest.filter(pk__in=pks).order_by().delete()
+            if not pks:
                 break
-            pks.append(pk)
-            lines, freed, newest = lines + count, freed + bytes_, max(newest, last)
-        for begin in range(0, len(pks), HEADERS):  # short transactions: nobody waits long for the write lock
-            LogBlock.objects.using(self.database).filter(pk__in=pks[begin : begin + HEADERS]).delete()
         return Dropped(lines, freed, newest)
+
+    def _delete(self, blocks: QuerySet[LogBlock], stop: _Stop) -> int:
+        """Deletes blocks in short transactions, so that nobody waits long for the write lock; returns their lines."""
+        lines = 0
+        while not stop.now():
+            with transaction.atomic(self.database):
+                some = dict(blocks.values_list("pk", "lines")[:HEADERS])
+                blocks.filter(pk__in=some).delete()
+            lines += sum(some.values())
+            if len(some) < HEADERS:
+                break
+        return lines
 
     def maintain(self, budget: float) -> int:
         stop = _Stop(budget)
@@ -344,12 +357,21 @@ class BlockStore(BaseLogStore):
         forgotten.exclude(pk=self.last_commit()).delete()
         small = LogBlock.objects.using(self.database).filter(lines__lt=SMALL).exclude(pk__in=self._damaged)
         sizes = small.order_by("first", "pk").values_list("pk", "first", "last", "lines")[:MERGE_LIST]
+        self._give_back()
         merged = 0
         for group in _groups([Small(*row) for row in sizes]):
             if stop.now():
                 break
             merged += self._rewrite([block.pk for block in group], lambda record: True) is not None
         return merged
+
+    def _give_back(self) -> None:
+        """Returns some of the pages that deletions left free to the file system; PostgreSQL does so by itself."""
+        connection = connections[self.database]
+        if connection.vendor == "sqlite":
+            connection.ensure_connection()
+            # execute() takes one step of a statement without rows, and this one frees a page with each step.
+            connection.connection.executescript(f"PRAGMA incremental_vacuum({PAGES_GIVEN_BACK})")
 
     def _rewrite(self, pks: list[int], keep: Callable[[LogRecord], bool]) -> int | None:
         """Puts the lines of some blocks that are to be kept into new blocks, in one step.

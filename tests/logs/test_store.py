@@ -399,6 +399,22 @@ def test_what_is_older_is_deleted_and_counted(store: BaseLogStore) -> None:
     assert store.delete_before(START + clock.DAY) == 0
 
 
+def test_a_file_gives_room_back_after_a_deletion() -> None:
+    store = BlockStore(database="logs")
+    for n in range(60):
+        store.append(entries(corpus(500, seed=n), first=n * 10))
+
+    def pages() -> int:
+        with connections["logs"].cursor() as cursor:
+            return int(cursor.execute("PRAGMA page_count").fetchone()[0])
+
+    full = pages()
+    store.drop_oldest(1 << 40)
+    for _ in range(5):
+        store.maintain(budget=1)
+    assert pages() < full / 2
+
+
 def test_some_levels_and_services_can_go_earlier(store: BaseLogStore) -> None:
     batch = entries(corpus(600))
     store.append(batch)

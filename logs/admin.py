@@ -1,16 +1,23 @@
-"""Dead letters: read, and sent again. Everything else of the room is on the Logs page."""
+"""Dead letters: read, and sent again. Retention rules, saved queries. Everything else of the room is on its pages."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import redis
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.forms import Form
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
+from django_htmx.http import HttpResponseClientRedirect
 from unfold.admin import ModelAdmin
+from unfold.decorators import action
 
-from logs import ingest, stream
-from logs.models import DeadLetter
+from logs import ingest, retention, saved, stream
+from logs.models import DeadLetter, RetentionRule, SavedQuery
 
 
 @admin.register(DeadLetter)
@@ -48,3 +55,64 @@ class DeadLetterAdmin(ModelAdmin):  # type: ignore[misc]
             )
             return
         messages.success(request, _("Sent %(sent)d entries again.") % {"sent": sent})
+
+
+@admin.register(RetentionRule)
+class RetentionRuleAdmin(ModelAdmin):  # type: ignore[misc]
+    list_display = ["service", "lines", "kept", "comment"]
+    list_filter = ["lines"]
+    search_fields = ["service", "comment"]
+    fields = ["service", "lines", "days", "comment", "meaning"]
+    readonly_fields = ["meaning"]
+
+    @admin.display(description=_("kept"), ordering="days")
+    def kept(self, rule: RetentionRule) -> str:
+        return retention.kept(rule.days)
+
+    @admin.display(description=_("what holds now"))
+    def meaning(self, rule: RetentionRule) -> str:
+        """With the service's other rule and the defaults taken into account; for a new rule, what it goes before."""
+        default = retention.defaults()
+        own = retention.policies(RetentionRule.objects.filter(service=rule.service), default) if rule.pk else {}
+        return retention.meaning(rule.service if own else "", own.get(rule.service, default))
+
+
+@admin.register(SavedQuery)
+class SavedQueryAdmin(ModelAdmin):  # type: ignore[misc]
+    """What is saved on the Logs page, by whomever. The model checks the query."""
+
+    list_display = ["name", "owner", "readers", "query", "created_at"]
+    list_filter = ["shared", ("built_in", admin.EmptyFieldListFilter)]
+    list_select_related = ["owner"]
+    search_fields = ["name", "text"]
+    readonly_fields = ["built_in", "created_at"]
+    actions_list = ["restore_predefined"]
+
+    @admin.display(description=_("who sees it"), ordering="shared")
+    def readers(self, query: SavedQuery) -> str:
+        return str(_("everyone") if query.shared or query.built_in else _("its owner"))
+
+    @admin.display(description=_("query"), ordering="text")
+    def query(self, query: SavedQuery) -> str:
+        return Truncator(query.text).chars(80)
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        return {"owner": request.user.pk, **super().get_changeform_initial_data(request)}
+
+    # A button above the list and not one of its actions: those need a row to choose, and all may have gone.
+    @action(  # type: ignore[untyped-decorator]
+        description=_("Restore the predefined queries"),
+        permissions=["change"],
+        url_path="restore",
+        dialog={
+            "title": _("Restore the predefined queries?"),
+            "description": _("Those that were changed or deleted become what they were at first. Others stay."),
+            "form_class": None,
+            "form_submit_text": _("Restore"),
+        },
+    )
+    def restore_predefined(self, request: HttpRequest, form: Form) -> HttpResponse:
+        restored = saved.restore()
+        done = _("Restored: %(restored)d of the predefined queries.") if restored else _("None was changed or deleted.")
+        messages.success(request, done % {"restored": restored})
+        return HttpResponseClientRedirect(reverse("admin:logs_savedquery_changelist"))  # the dialog is htmx's

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator
 from django.db import models
+from django.http import QueryDict
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+from core import clock
+from logs import query
+from logs.search import SearchError, parse_search
 
 
 class LogBlock(models.Model):
@@ -83,3 +94,125 @@ class DeadLetter(models.Model):
 
     def __str__(self) -> str:
         return f"{self.stream} {self.entry_id}"
+
+
+class RetentionRule(models.Model):
+    """For how long the lines of one service are kept. `logs.retention` says what rules and defaults mean together."""
+
+    class Lines(models.TextChoices):
+        ALL = "all", _("every level")
+        DEBUG = "debug", _("debug and trace only")
+
+    service = models.CharField(
+        max_length=200, help_text=_("Its name exactly as its lines have it: capital and small letters differ.")
+    )
+    lines = models.CharField(
+        max_length=10,
+        choices=Lines.choices,
+        default=Lines.ALL,
+        help_text=_("A rule for debug and trace only goes before a rule for every level."),
+    )
+    days = models.PositiveIntegerField(
+        validators=[MaxValueValidator(36_500)],
+        help_text=_("0 keeps them for ever. What is older is deleted within minutes of saving, and can't be got back."),
+    )
+    comment = models.CharField(max_length=200, blank=True, help_text=_("Why: “invoices, ten years by law”."))
+
+    class Meta:
+        ordering = ["service", "lines"]
+        constraints = [models.UniqueConstraint(fields=["service", "lines"], name="retention_rule_once")]
+
+    def __str__(self) -> str:
+        return f"{self.service}, {self.get_lines_display()}"
+
+
+class StoreEvent(models.Model):
+    """Something that the store did to the lines by itself, for the usage page. The newest hundred are kept."""
+
+    kind = models.CharField(max_length=20)
+    at = models.DateTimeField()
+    detail = models.JSONField()
+
+    class Meta:
+        default_permissions = ()
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.kind} at {self.at:%Y-%m-%d %H:%M} UTC"
+
+
+class SavedQuery(models.Model):
+    """A view of the Logs page under a name: what its address has, as it has it, so that "-1h" stays the last hour."""
+
+    # Parameters of the address, and where they are kept.
+    PARAMETERS: Final = {"q": "text", "level": "levels", "service": "services", "from": "since", "to": "until"}
+
+    name = models.CharField(max_length=100)
+    text = models.CharField(_("query"), max_length=query.LENGTH_MAX, blank=True)
+    levels = models.CharField(max_length=100, blank=True, help_text=_("With commas: warn,error,fatal. Empty: all."))
+    services = models.TextField(blank=True, help_text=_("With commas. Empty: all."))
+    since = models.CharField(_("from"), max_length=40, blank=True, help_text=_("A time, or a period like -24h."))
+    until = models.CharField(_("to"), max_length=40, blank=True, help_text=_("A time. Empty: now, and live."))
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="saved_queries",
+        db_index=False,  # the constraint on the name has an index that begins with it
+    )
+    shared = models.BooleanField(default=False, help_text=_("Everyone who may read logs sees it."))
+    # Which of the predefined queries it is (`logs.saved.PREDEFINED`); they belong to nobody.
+    built_in = models.SlugField(_("predefined"), blank=True, editable=False, db_index=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = _("saved query")
+        verbose_name_plural = _("saved queries")
+        ordering = ["name", "pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["owner", "name"],
+                name="saved_query_name",
+                violation_error_message=_("There is a query with this name already: choose another one, or remove it."),
+            ),
+            models.UniqueConstraint(fields=["built_in"], condition=~models.Q(built_in=""), name="saved_query_built_in"),
+            models.CheckConstraint(
+                condition=models.Q(owner__isnull=False, built_in="")
+                | models.Q(owner__isnull=True) & ~models.Q(built_in=""),
+                name="saved_query_owner",
+            ),
+        ]
+        indexes = [
+            # The menu asks for what others share.
+            models.Index(fields=["name"], condition=models.Q(shared=True), name="saved_query_shared"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return f"{reverse('logs:page')}?{self.parameters().urlencode()}"
+
+    def parameters(self) -> QueryDict:
+        parameters = QueryDict(mutable=True)
+        for parameter, field in self.PARAMETERS.items():
+            if value := getattr(self, field):
+                parameters[parameter] = value
+        return parameters
+
+    def clean(self) -> None:
+        if bool(self.owner_id) == bool(self.built_in):
+            raise ValidationError({"owner": _("A query has an owner, unless it is one of the predefined.")})
+        if any("\0" in getattr(self, field) for field in ("name", *self.PARAMETERS.values())):
+            raise ValidationError(_("A NUL character can't be kept: remove it."))  # PostgreSQL's text has none
+        try:
+            parse_search(self.parameters(), now=clock.now())
+        except SearchError as error:
+            raise ValidationError({self.PARAMETERS[error.field]: _reason(error)}) from None
+
+
+def _reason(error: SearchError) -> str:
+    if error.position is None or f"position {error.position}" in error.message:
+        return error.message
+    return str(_("At position %(position)d: %(message)s")) % {"position": error.position, "message": error.message}

@@ -19,6 +19,7 @@ class Screen(NamedTuple):
 
 SCREENS: Final = (
     Screen("API keys", "key", "accounts", "apikey"),
+    Screen("Saved queries", "bookmark", "logs", "savedquery"),
     Screen("Dead letters", "unsubscribe", "logs", "deadletter"),
     Screen("Users", "person", "auth", "user"),
     Screen("Groups", "group", "auth", "group"),
@@ -28,18 +29,25 @@ SCREENS: Final = (
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     return [
         {"title": "Watch", "items": _pages(request)},
-        {"title": "Configure", "separator": True, "items": _screens(request)},
+        {"title": "Configure", "separator": True, "items": [*_usage(request), *_screens(request)]},
     ]
 
 
 def _pages(request: HttpRequest) -> list[dict[str, Any]]:
     if not request.user.has_perm("logs.read_records"):
         return []
-    overview, logs = reverse("overview"), reverse("logs:page")
+    overview, logs, usage = reverse("overview"), reverse("logs:page"), reverse("logs:usage")
     return [
         _entry("Overview", "dashboard", overview, active=request.path == overview),
-        _entry("Logs", "terminal", logs, active=request.path.startswith(logs)),
+        _entry("Logs", "terminal", logs, active=request.path.startswith(logs) and request.path != usage),
     ]
+
+
+def _usage(request: HttpRequest) -> list[dict[str, Any]]:
+    if not request.user.has_perm("logs.read_records"):
+        return []
+    usage = reverse("logs:usage")
+    return [_entry("Log usage", "database", usage, active=request.path == usage)]
 
 
 def _screens(request: HttpRequest) -> list[dict[str, Any]]:

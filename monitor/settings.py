@@ -127,6 +127,16 @@ LOG_STREAM_MAXLEN = env.integer(
 # Stored by nobody yet, in bytes of the streams: from here on senders are told to wait (429).
 LOG_BACKLOG_MAX = env.integer("PHAROS_LOG_BACKLOG_MAX_BYTES", default=256 << 20, low=1 << 20, high=1 << 40)
 LOG_BODY_MAX = env.integer("PHAROS_LOG_BODY_MAX_BYTES", default=32 << 20, low=1 << 10, high=1 << 30)
+# For how many days lines are kept; 0 is for ever. Rules for single services are in the admin.
+LOG_RETENTION_DAYS = env.integer("PHAROS_LOG_RETENTION_DAYS", default=30, low=0, high=36_500)
+LOG_RETENTION_DEBUG_DAYS = env.integer("PHAROS_LOG_RETENTION_DEBUG_DAYS", default=7, low=0, high=36_500)
+# What the columns of stored lines may take, in bytes; 0 is no limit.
+LOG_DISK_MAX = env.integer("PHAROS_LOG_DISK_MAX_BYTES", default=0, low=0, high=1 << 50)
+if 0 < LOG_DISK_MAX < 1 << 20:
+    # "50" was meant as gigabytes; as bytes it would drop every line.
+    raise ImproperlyConfigured(
+        f"PHAROS_LOG_DISK_MAX_BYTES must be 0 (no limit) or at least {1 << 20:,} bytes, but it is {LOG_DISK_MAX}."
+    )
 # Further names of record fields: PHAROS_FIELD_ALIASES="request_id=x-corr,service=app".
 LOG_FIELD_ALIASES = {alias: name for name, alias in env.pairs("PHAROS_FIELD_ALIASES").items()}
 
@@ -148,6 +158,7 @@ CELERY_BEAT_SCHEDULE = {
     # A tick lives shorter than its interval, so that a worker that was away doesn't work off a queue of old ticks.
     "tick": {"task": "monitor.tasks.tick", "schedule": 5, "options": {"expires": 5}},
     "maintain-log-store": {"task": "logs.tasks.maintain", "schedule": 5, "options": {"expires": 5}},
+    "retain-logs": {"task": "logs.tasks.retain", "schedule": 600, "options": {"expires": 600}},
 }
 
 # --- Pages -----------------------------------------------------------------------------------------------------

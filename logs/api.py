@@ -1,4 +1,4 @@
-"""The reading half of the HTTP API: search, histogram, one record, its surroundings, and the live stream (SSE).
+"""The reading half of the HTTP API: search, histogram, export, one record, its surroundings, the live stream (SSE).
 
 Sending is `logs.edge`. Everything needs a session with the right to read logs, or a key with the scope "read".
 """
@@ -18,6 +18,7 @@ from django.views.decorators.csrf import csrf_exempt
 from accounts import keys
 from accounts.models import Scope
 from core import clock
+from logs import export as exports
 from logs import live
 from logs.query import Everything
 from logs.records import LEVELS, LogRecord
@@ -144,6 +145,26 @@ STEPS: Final = tuple(
     seconds * clock.SECOND
     for seconds in (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 43200, 86400, 604800)
 )
+
+
+@for_readers
+def export(request: HttpRequest) -> HttpResponseBase:
+    """`/api/logs/export`, and `/logs/export` for the page: a file, see `logs.export`."""
+    now = clock.now()
+    found = parse_search(request.GET, now=now, period="")
+    name = request.GET.get("format", "").strip() or "ndjson"
+    if name not in exports.FORMATS:
+        raise SearchError("format", f"expected one of {', '.join(exports.FORMATS)}, got {name[:40]!r}")
+    chosen = exports.FORMATS[name]
+    end = now if found.end is None else found.end  # fixed, so that a live range has an end
+    response: HttpResponseBase = HttpResponse()
+    if request.method == "GET":
+        response = StreamingHttpResponse(exports.parts(found, end, chosen))
+    response["Content-Type"] = chosen.content_type
+    response["Content-Disposition"] = f'attachment; filename="{exports.filename(name, found.start, end)}"'
+    response["Cache-Control"] = "no-store"
+    response["X-Accel-Buffering"] = "no"  # nginx would write it to its disk first
+    return response
 
 
 @for_readers

@@ -12,6 +12,7 @@ import msgspec
 
 from core import clock
 from logs import query, rows
+from logs.query.metadata import key_forms
 from logs.records import LogRecord
 from logs.sequence import received_at
 
@@ -40,6 +41,7 @@ class Leaf(NamedTuple):
     name: str
     value: str
     term: str
+    user: bool = False  # it names the user of the line
 
 
 class Frames(NamedTuple):
@@ -55,6 +57,7 @@ class Details(NamedTuple):
     time: Any  # datetimes, for the template to show in the reader's zone
     received: Any
     fields: list[Leaf]
+    user: str  # whom the metadata names: user_id, userId, context.userId, …
     tree: list[Leaf]
     more: bool  # the tree was cut
     title: str
@@ -69,9 +72,10 @@ class Details(NamedTuple):
 def details_of(record: LogRecord) -> Details:
     metadata = _decoded(record.metadata)
     stack_key, stack = _find_stack(metadata)
+    user = _user(metadata)
     tree = []
     for leaf in _leaves(metadata, "metadata", 0, skip=f"metadata.{stack_key}"):
-        tree.append(leaf)
+        tree.append(leaf._replace(user=_names(leaf, user)))
         if len(tree) > TREE_MAX:
             break
     raw = _raw(record, metadata)
@@ -80,6 +84,7 @@ def details_of(record: LogRecord) -> Details:
         time=clock.moment(record.timestamp),
         received=clock.moment(received_at(record.sequence)) if record.sequence else None,
         fields=[_field(name, getattr(record, name)) for name in FIELDS if getattr(record, name)],
+        user=user,
         tree=tree[:TREE_MAX],
         more=len(tree) > TREE_MAX,
         title=rows.visible(record.title),
@@ -97,6 +102,17 @@ FIELDS: Final = ("service", "logger", "request_id", "trace_id", "span_id")
 
 def _field(name: str, value: str) -> Leaf:
     return Leaf(0, name.removesuffix("_id"), rows.visible(value), query.term(name, value))
+
+
+def _user(metadata: dict[str, Any]) -> str:
+    value = query.lookup(metadata, ("user_id",))
+    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    return text if len(text) <= rows.MATCH_FROM else ""
+
+
+def _names(leaf: Leaf, user: str) -> bool:
+    key = leaf.name.rpartition(".")[2].casefold()
+    return user != "" and leaf.value == rows.visible(user) and key in key_forms("user_id")
 
 
 def _plain(record: LogRecord) -> str:

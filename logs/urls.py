@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path, register_converter
 
-from logs import views
+from logs import api, usage, views
 from logs.store.base import Position
 
 
@@ -31,5 +31,10 @@ urlpatterns = [
     path("older/", views.older, name="older"),
     path("chart/", views.chart, name="chart"),
     path("services/", views.services, name="services"),
+    path("export", api.export, name="export"),
+    path("saved/", views.save, name="save"),
+    path("saved/<int:pk>/remove/", views.remove, name="remove"),
+    path("user/", views.user, name="user"),
+    path("usage/", usage.page, name="usage"),
     path("<position:position>/", views.row, name="row"),
 ]

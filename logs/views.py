@@ -6,21 +6,24 @@ import re
 import time
 from datetime import datetime
 from typing import Any, Final
+from urllib.parse import urlencode
 
+from django.contrib import messages
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from core import clock
 from core.pages import requires, shell
-from logs import charts, query
+from logs import charts, query, saved
 from logs.details import details_of
 from logs.records import LEVEL_MEANINGS, LEVELS, Level, LogRecord
 from logs.rows import render_rows, request_span
-from logs.search import Search, SearchError, parse_position, parse_search
+from logs.search import PERIOD, Search, SearchError, parse_position, parse_search
 from logs.store import log_stores
 from logs.store.base import BaseLogStore, Page, Position
 
@@ -122,10 +125,13 @@ def _refused(request: HttpRequest, error: SearchError) -> dict[str, Any]:
 
 def _controls(request: HttpRequest, search: Search) -> dict[str, Any]:
     now = clock.now()
+    view = _parameters(request.GET)
     return {
+        **_saved_menu(request, view),
         "search": search,
         "text": search.text,
-        "parameters": _parameters(request.GET).urlencode(),
+        "parameters": view.urlencode(),
+        "exported": _exported(view),
         "hidden": [(name, value) for name in PARAMETERS[1:] for value in request.GET.getlist(name) if value],
         "chips": _chips(search),
         "services_shown": _services_shown(search.services),
@@ -139,6 +145,13 @@ def _controls(request: HttpRequest, search: Search) -> dict[str, Any]:
         "zone": timezone.get_current_timezone_name(),
         "meanings": [(level.label, LEVEL_MEANINGS[level]) for level in reversed(Level)],
     }
+
+
+def _exported(view: QueryDict) -> str:
+    """The parameters of this view's export, which has no period of its own."""
+    parameters = view.copy()
+    parameters.setdefault("from", PERIOD)
+    return parameters.urlencode()
 
 
 def _chips(search: Search) -> list[dict[str, Any]]:
@@ -252,6 +265,57 @@ def services(request: HttpRequest) -> HttpResponse:
     return render(request, "logs/page.html#services", {"found": [*counted, *missing], "chosen": chosen})
 
 
+# --- Saved queries -------------------------------------------------------------------------------------------------
+
+
+@require_POST
+@never_cache
+@requires(READ)
+def save(request: HttpRequest) -> HttpResponse:
+    """Keeps the view whose parameters came along, under a name."""
+    view = _parameters(request.POST)
+    try:
+        kept = saved.save(request.user, request.POST.get("name", ""), shared="shared" in request.POST, view=view)
+    except ValidationError as error:
+        return _saved(request, view, wrong=" ".join(error.messages))
+    return _saved(request, view, note=f"Saved as “{kept.name}”.")
+
+
+@require_POST
+@never_cache
+@requires(READ)
+def remove(request: HttpRequest, pk: int) -> HttpResponse:
+    saved.remove(pk, by=request.user)
+    return _saved(request, _parameters(request.POST), note="Removed.")
+
+
+def _saved(request: HttpRequest, view: QueryDict, *, note: str = "", wrong: str = "") -> HttpResponse:
+    """The menu anew, open; without script the view again, and a message."""
+    if _is_fragment(request):
+        context = _saved_menu(request, view) | {"saved_open": True, "note": note, "wrong": wrong}
+        return render(request, "logs/_saved.html", context, status=400 if wrong else 200)
+    messages.add_message(request, messages.ERROR if wrong else messages.SUCCESS, wrong or note)
+    return redirect(f"{reverse('logs:page')}?{view.urlencode()}")
+
+
+def _saved_menu(request: HttpRequest, view: QueryDict) -> dict[str, Any]:
+    return {
+        "saved": saved.menu(request.user),
+        "view": [(name, value) for name, values in view.lists() for value in values],
+        "address": f"{reverse('logs:page')}?{view.urlencode()}",
+        "user_activity": saved.USER_ACTIVITY,
+    }
+
+
+@require_safe
+@never_cache
+@requires(READ)
+def user(request: HttpRequest) -> HttpResponse:
+    """Every line of one user over all services: the view, for a form that knows no query."""
+    q = saved.user_lines(request.GET.get("user", "").strip())
+    return redirect(f"{reverse('logs:page')}?{urlencode({'q': q, 'from': saved.USER_PERIOD})}")
+
+
 # --- One line ------------------------------------------------------------------------------------------------------
 
 
@@ -263,9 +327,11 @@ def row(request: HttpRequest, position: Position) -> HttpResponse:
     record = _store().get(position)
     if record is None:
         return _gone(request)
+    details = details_of(record)
     context = {
-        "details": details_of(record),
+        "details": details,
         "request_lines": _request_lines(record),
+        "user_lines": _user_lines(record, details.user),
         # What its links narrow: the view the line was opened in; on its own page, the days around it.
         "parameters": _parameters(request.GET).urlencode() or request_span(record.timestamp),
     }
@@ -300,6 +366,15 @@ def _request_lines(record: LogRecord) -> dict[str, Any] | None:
         "lines": sum(lines for _, lines in counted),
         "services": len(counted),
     }
+
+
+def _user_lines(record: LogRecord, user: str) -> str:
+    """Where all lines of the line's user are: around its own time, which may be long ago."""
+    if not user:
+        return ""
+    parameters = QueryDict(request_span(record.timestamp), mutable=True)
+    parameters["q"] = saved.user_lines(user)
+    return f"{reverse('logs:page')}?{parameters.urlencode()}"
 
 
 def _gone(request: HttpRequest) -> HttpResponse:

@@ -19,6 +19,7 @@ from servestatic import ServeStaticASGI  # noqa: E402
 
 from logs.consumers import LogsConsumer  # noqa: E402
 from logs.edge import Edge  # noqa: E402
+from monitor.answers import answer  # noqa: E402
 
 edge = Edge()
 
@@ -28,7 +29,7 @@ async def http(scope: Any, receive: Any, send: Any) -> None:
     if scope["method"] == "POST" and scope["path"].rstrip("/") == "/api/logs":
         await edge(scope, receive, send)
     else:
-        await pages(scope, receive, send)
+        await answer(pages, scope, receive, send)
 
 
 sockets = AuthMiddlewareStack(URLRouter([path("ws/logs/", LogsConsumer.as_asgi())]))

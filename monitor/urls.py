@@ -18,6 +18,7 @@ urlpatterns = [
     path("api/logs", api.search, name="api-logs"),
     path("api/logs/", api.search),
     path("api/logs/histogram", api.histogram, name="api-histogram"),
+    path("api/logs/export", api.export, name="api-export"),
     path("api/logs/stream", api.stream, name="api-stream"),
     path("api/logs/<str:record_id>", api.record, name="api-record"),
     path("api/logs/<str:record_id>/context", api.context, name="api-context"),

@@ -21,7 +21,7 @@
     if (view === shown) return live;
     shown = view;
     live = view && "live" in view.dataset
-      ? { commit: Number(view.dataset.commit), socket: null, connected: false, delay: 0, refused: false,
+      ? { commit: Number(view.dataset.commit), socket: null, connected: false, delay: 0, arrived: [], refused: false,
           paused: false, waiting: 0, wantsTop: true, unseen: 0, stale: false, moved: false, pointerRests: false, counts: [] }
       : null;
     state();
@@ -80,10 +80,21 @@
       live.waiting += lines; // not kept: the store has them, and `commit` stays where it was
     } else {
       live.commit = Math.max(live.commit, Number(frame.dataset.commit));
-      insert([...frame.children], skipped);
+      live.arrived.push([[...frame.children], skipped]);
+      // Once for each picture on the screen, however many frames came: a page that is behind catches up by itself.
+      if (live.arrived.length === 1) (document.hidden ? setTimeout : requestAnimationFrame)(() => place(live));
     }
     state();
   });
+
+  /** Puts what arrived in its place; of more than the live end holds, the newest. */
+  function place(view) {
+    const frames = view.arrived.splice(0).reverse(); // newest first, as the rows in each of them
+    if (view !== live) return;
+    const fresh = frames.flatMap(([rows]) => rows);
+    const surplus = fresh.splice(LIVE_ROWS);
+    insert(fresh, frames.reduce((sum, [, skipped]) => sum + skipped, surplus.length));
+  }
 
   function pause() {
     live.paused = !live.paused;
@@ -151,7 +162,8 @@
     if (skipped) rows.insertBefore(gap(skipped), place ?? end);
     if (follow) {
       trim(rows);
-      rows.scrollTop = 0;
+      if (live.scrolled) rows.scrollTop = 0; // asking each time would have the browser lay out everything at once
+      live.scrolled = false;
       return;
     }
     const grown = mark ? mark.offsetTop - top : 0;
@@ -229,6 +241,7 @@
       live.moved = false;
       return;
     }
+    live.scrolled = event.target.scrollTop > 0;
     live.wantsTop = event.target.scrollTop < 4;
     if (live.wantsTop && !live.stale) grew(-live.unseen);
   }, true);

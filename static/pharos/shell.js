@@ -12,9 +12,10 @@
   // Log lines must not stay in the browser's local storage. Going back loads the page anew, from its address.
   htmx.config.historyCacheSize = 0;
   htmx.config.refreshOnHistoryMiss = true;
-  // A refused search is a page with the reason beside the query box: it is shown like any other answer.
+  // A refused search is a page with the reason beside the query box: it is shown like any other answer, and so is the
+  // menu with the reason why a query can't be saved.
   document.addEventListener("htmx:beforeSwap", (event) => {
     const { xhr, target } = event.detail;
-    if ((xhr.status === 400 && target.id === "log-view") || xhr.status === 404) event.detail.shouldSwap = true;
+    if ((xhr.status === 400 && ["log-view", "log-saved"].includes(target.id)) || xhr.status === 404) event.detail.shouldSwap = true;
   });
 })();

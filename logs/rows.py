@@ -55,17 +55,17 @@ class _Rows:
         self.highlight = highlighter(search.node)
         self.pattern = _pattern(search.node)
         self.today = datetime.now(zone).date()
-        self.seconds: dict[int, tuple[str, str]] = {}
+        self.seconds: dict[int, tuple[str, str, str]] = {}
         self.days: dict[int, str] = {}
 
     def row(self, record: LogRecord) -> str:
         second, micros = divmod(record.timestamp, clock.SECOND)
-        iso, shown = self.seconds.get(second) or self._second(second)
+        iso, shown, dated = self.seconds.get(second) or self._second(second)
         level = record.level.label
         service = escape(visible(record.service))
         marked = " marked" if record.id == self.marked else ""
         return (
-            f'<div class="row lv-{level}{marked}" id="r-{record.id}" role="listitem" tabindex="-1">'
+            f'<div class="row lv-{level}{dated}{marked}" id="r-{record.id}" role="listitem" tabindex="-1">'
             f'<a class="at" href="{self.url}{record.id}/">'
             f'<time datetime="{iso}.{micros:06d}Z">{shown}<i>.{micros // 1000:03d}</i></time></a>'
             f'<b class="lv">{level.upper()}</b>'
@@ -73,10 +73,12 @@ class _Rows:
             f'<bdi class="msg">{self._text(record)}</bdi>{self._request(record)}</div>'
         )
 
-    def _second(self, second: int) -> tuple[str, str]:
+    def _second(self, second: int) -> tuple[str, str, str]:
+        """A second as ISO 8601, as the row shows it, and the row's class if it isn't of today."""
         there = datetime.fromtimestamp(second, self.zone)
-        day = "" if there.date() == self.today else f"<span>{there:%m-%d}</span> "
-        times = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S"), day + there.strftime("%H:%M:%S")
+        iso, shown = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S"), there.strftime("%H:%M:%S")
+        today = there.date() == self.today
+        times = (iso, shown, "") if today else (iso, f"<span>{there:%m-%d}</span> {shown}", " dated")
         self.seconds[second] = times
         return times
 

@@ -158,8 +158,9 @@ def oldest_wait(client: redis.Redis, name: str) -> int:
         group = next((g for g in client.xinfo_groups(name) if g["name"] == GROUP.encode()), None)
     except redis.ResponseError:
         return 0  # no stream yet
-    if group is not None and group["pending"]:
-        oldest: Any = [(client.xpending(name, GROUP)["min"], {})]
+    # Acknowledged between the two questions, nothing is pending any more.
+    if group is not None and group["pending"] and (first := client.xpending(name, GROUP)["min"]):
+        oldest: Any = [(first, {})]
     elif group is not None and group.get("lag") == 0:
         return 0
     else:

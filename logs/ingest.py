@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import redis
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, close_old_connections
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, close_old_connections
 from django.utils import timezone
 
 from logs import stream
@@ -180,8 +180,11 @@ class Ingester:
             try:
                 incoming = stream.incoming(*entry)
             except stream.EntryError as error:
-                self._until_stored(lambda entry=entry, error=error: bury(entry, str(error)))  # type: ignore[misc]
-                self._acknowledge([entry])
+                self._bury(entry, str(error))
+                continue
+            except Exception as error:
+                log.exception("An entry could not be read")  # a mistake of ours must not stop everybody's lines
+                self._bury(entry, f"{type(error).__name__}: {error}")
                 continue
             batch.append(incoming)
             taken.append(entry)
@@ -193,7 +196,16 @@ class Ingester:
             self._store(batch, taken)
 
     def _store(self, batch: Sequence[Incoming], entries: Sequence[Entry]) -> None:
-        commit = self._until_stored(lambda: self.store.append(batch))
+        try:
+            commit = self._until_stored(lambda: self.store.append(batch))
+        except Exception as error:
+            if len(batch) == 1:
+                log.exception("An entry could not be stored")
+                self._bury(entries[0], f"{type(error).__name__}: {error}")
+            else:  # find the one that is to blame
+                for one, entry in zip(batch, entries, strict=True):
+                    self._store([one], [entry])
+            return
         if commit is None:
             return  # stopped: the entries stay unacknowledged and are read again
         self._acknowledge(entries)
@@ -201,11 +213,17 @@ class Ingester:
         if commit.number:
             self.publish(commit.number)
 
+    def _bury(self, entry: Entry, reason: str) -> None:
+        if self._until_stored(lambda: bury(entry, reason)):
+            self._acknowledge([entry])
+
     def _until_stored(self, store: Callable[[], Any]) -> Any:
         """Tries until the database takes it, or the ingester is stopped (None)."""
         while not self._stopped.is_set():
             try:
                 result = store()
+            except (DataError, IntegrityError):
+                raise  # the database is there, and the data is what it can't take
             except (DatabaseError, InterfaceError) as error:
                 close_old_connections()
                 self._database_away.wait(error, self._stopped)
@@ -259,7 +277,7 @@ class _Outage:
         self.since = self._wait = 0.0
 
 
-def bury(entry: Entry, reason: str) -> None:
+def bury(entry: Entry, reason: str) -> DeadLetter:
     """Keeps an unreadable entry as a dead letter."""
     name, entry_id, fields = entry
     letter, made = DeadLetter.objects.get_or_create(
@@ -269,6 +287,7 @@ def bury(entry: Entry, reason: str) -> None:
     )
     if made:
         log.warning("An entry of %s is no log line: %s", name, reason, extra={"dead_letter": letter.pk})
+    return letter
 
 
 def _shown(data: bytes) -> str:

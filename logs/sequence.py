@@ -22,6 +22,7 @@ STREAMS_MAX: Final = 1 << 3
 STEP: Final = STREAMS_MAX  # between two lines of an entry
 _ENTRY: Final = LINES_MAX * STREAMS_MAX
 _MILLISECOND: Final = _ENTRY << 10
+_LAST_ENTRY: Final = (1 << 63) - _ENTRY
 
 
 def parse_entry_id(entry_id: str) -> tuple[int, int]:
@@ -33,7 +34,9 @@ def parse_entry_id(entry_id: str) -> tuple[int, int]:
 def sequence_of(entry_id: str, stream: int, place: int = 0) -> int:
     milliseconds, number = parse_entry_id(entry_id)
     since = max(milliseconds - EPOCH_MS, 0)
-    return since * _MILLISECOND + number * _ENTRY + place * STEP + stream % STREAMS_MAX
+    # Whoever adds an entry may give it any id, one beyond 2054 as well.
+    entry = min(since * _MILLISECOND + number * _ENTRY, _LAST_ENTRY)
+    return entry + place * STEP + stream % STREAMS_MAX
 
 
 def received_at(sequence: int) -> int:

@@ -90,7 +90,7 @@ def incoming(stream: str, entry_id: str, fields: Mapping[bytes, bytes]) -> Incom
         block = _unsealed(fields[_CHUNK], fields[_SEAL])
         block.base += sequence_of(entry_id, number)
         return Incoming(stream, entry_id, block)
-    received = int(entry_id.partition("-")[0]) * 1_000
+    received = min(int(entry_id.partition("-")[0]) * 1_000, clock.now())
     records = tuple(
         msgspec.structs.replace(record, sequence=sequence_of(entry_id, number, place))
         for place, record in enumerate(_records(fields, received))

@@ -122,12 +122,12 @@ class BlockStore(BaseLogStore):
 
     def _write(self, fresh: Sequence[Incoming], blocks: Sequence[Block], duplicates: int) -> Commit:
         keys = _keys(fresh)
-        milliseconds = [key[0] for stream in keys.values() for key in stream]
+        oldest, newest = _span(keys)
         lines = sum(block.header.lines for block in blocks)
         commit = LogCommit.objects.using(self.database).create(
             lines=lines,
-            oldest_entry=min(milliseconds),
-            newest_entry=max(milliseconds),
+            oldest_entry=oldest,
+            newest_entry=newest,
             entries=codec.compress(msgspec.msgpack.encode({name: sorted(found) for name, found in keys.items()})),
         )
         LogBlock.objects.using(self.database).bulk_create(_row(block, commit.pk) for block in blocks)
@@ -141,12 +141,10 @@ class BlockStore(BaseLogStore):
 
     def _known(self, keys: EntryKeys) -> EntryKeys:
         """Those of `keys` that are stored already."""
-        milliseconds = [key[0] for stream in keys.values() for key in stream]
-        if not milliseconds:
+        if not keys:
             return {}
-        commits = LogCommit.objects.using(self.database).filter(
-            oldest_entry__lte=max(milliseconds), newest_entry__gte=min(milliseconds)
-        )
+        oldest, newest = _span(keys)
+        commits = LogCommit.objects.using(self.database).filter(oldest_entry__lte=newest, newest_entry__gte=oldest)
         known: EntryKeys = {}
         for packed in commits.values_list("entries", flat=True).iterator(chunk_size=100):
             for stream, stored in _keys_decoder.decode(codec.decompress(bytes(packed))).items():
@@ -529,6 +527,12 @@ class _Search:
         return Page(
             newest_first, following, complete=not self.stop.late or len(hits) > self.limit, searched_to=searched_to
         )
+
+
+def _span(keys: EntryKeys) -> tuple[int, int]:
+    """Milliseconds of the oldest and newest entry, as far as a column can hold them."""
+    milliseconds = [min(key[0], (1 << 63) - 1) for stream in keys.values() for key in stream]
+    return min(milliseconds), max(milliseconds)
 
 
 def _keys(batch: Iterable[Incoming]) -> EntryKeys:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import redis
-from django.db import OperationalError, connections
+from django.db import DataError, OperationalError, connections
 from pytest_django.fixtures import Settings
 
 from logs import ingest, stream
@@ -134,6 +134,34 @@ def test_an_unreadable_entry_becomes_a_dead_letter_and_the_rest_goes_on(
     assert letter.entry_id == entry_id.decode()
     assert reason in letter.reason
     assert set(letter.payload) == set(fields)
+
+
+@pytest.mark.parametrize("entry_id", ["9999999999999-5", "18446744073709551614-18446744073709551615"])
+@pytest.mark.parametrize("chunk", [False, True])
+def test_an_entry_may_have_any_id(redis_client: redis.Redis, entry_id: str, chunk: bool) -> None:
+    fields: Any = stream.chunks([LogRecord(START, Level.INFO, "a", "far")])[0] if chunk else {"msg": "far"}
+    redis_client.xadd(STREAM, fields, id=entry_id)
+    with running():
+        until(lambda: [record.message for record in records()] == ["far"])
+    assert redis_client.xpending(STREAM, stream.GROUP)["pending"] == 0
+
+
+@pytest.mark.parametrize("error", [ValueError("a mistake of ours"), DataError("too long")])
+def test_an_entry_that_cannot_be_stored_is_buried_and_the_others_are_stored(
+    redis_client: redis.Redis, error: Exception
+) -> None:
+    class Store(BlockStore):
+        def append(self, batch: Any) -> Commit:
+            if any(record.message == "poison" for entry in batch for record in entry.content):
+                raise error
+            return super().append(batch)
+
+    for message in ("one", "poison", "two"):
+        redis_client.xadd(STREAM, {"msg": message})
+    with running(store=Store(database="logs")):
+        until(lambda: lines() == 2 and DeadLetter.objects.count() == 1)
+        until(lambda: stream_pending(redis_client) == 0)
+    assert DeadLetter.objects.get().reason == f"{type(error).__name__}: {error}"
 
 
 def test_a_dead_letter_can_be_sent_again(redis_client: redis.Redis, settings: Settings) -> None:

@@ -1,7 +1,8 @@
 """The WebSocket of the Logs page: new lines as the page's own row fragment, or as JSON (`?format=json`).
 
 The client says where it stands (`{"since": commit}`, on opening and on every return); it then gets everything after
-that, in frames. A client that takes frames too slowly gets the number of the lines left out.
+that, in frames. The page answers each frame (`{"seen": commit}`) when its rows are on the screen, and gets the next one
+then: what came meanwhile is one frame, as long as the page can show in a moment, and the number of the lines left out.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import logging
 import time
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from asgiref.sync import sync_to_async
@@ -32,14 +33,33 @@ log = logging.getLogger(__name__)
 
 FRAME_EVERY: Final = 0.1  # seconds between two frames to one viewer
 FRAME_ROWS: Final = 200  # rows in a frame; of more, the newest
+FRAME_ROWS_MIN: Final = 30  # about what a screen shows
+FRAME_TIME: Final = 0.1  # seconds that a page should need for a frame
+GROWTH: Final = 1.5  # at most so many times as many rows as in the frame before
+SEEN_WITHIN: Final = 5.0  # seconds after which an answer counts as lost
 STAND_EVERY: Final = 5.0  # seconds after which a client is told where it stands, without rows
 FIRST_MESSAGE: Final = 1.0  # seconds in which a client may say where it stands; else it begins with what is new
 NOT_ALLOWED, BAD_QUERY = 4403, 4400
 
 
+class Said(msgspec.Struct):
+    """What a client sends."""
+
+    since: int | None = None  # the commit after which it wants everything
+    seen: int | None = None  # the commit up to which it has shown everything
+
+
 class LogsConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     search: Search
+    as_json = False
     _task: asyncio.Task[None] | None = None
+    _rows = FRAME_ROWS  # as many as this page can take at once
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._seen = asyncio.Event()
+        self._seen_at = 0.0
+        self._answers = False  # a page that never answered isn't waited for
 
     async def connect(self) -> None:
         params = QueryDict(self.scope["query_string"])
@@ -75,12 +95,16 @@ class LogsConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         try:
-            since = json.loads(text_data or "")["since"]
-        except (ValueError, KeyError, TypeError):
+            said = msgspec.json.decode(text_data or "", type=Said)
+        except (msgspec.DecodeError, RecursionError):
             return
-        if self._task and isinstance(since, int) and not isinstance(since, bool):
+        if said.seen is not None:
+            self._answers = True
+            self._seen_at = time.monotonic()
+            self._seen.set()
+        if said.since is not None and self._task:
             self._task.cancel()
-            self._task = asyncio.create_task(self._send_from(since))
+            self._task = asyncio.create_task(self._send_from(said.since))
 
     async def disconnect(self, code: int) -> None:
         if self._task:
@@ -98,9 +122,11 @@ class LogsConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 records = [record for record in seen.records if self._wanted(record)]
                 # A client whose filter matches nothing still learns how far it has seen.
                 if records or seen.skipped or (seen.newest > number and time.monotonic() - told > STAND_EVERY):
+                    self._seen.clear()
                     await self._frame(records, seen.newest, seen.skipped)
                     number, told = seen.newest, time.monotonic()
                     await asyncio.sleep(FRAME_EVERY)
+                    await self._until_seen(told)
         except asyncio.CancelledError:
             raise
         except Exception:
@@ -109,13 +135,24 @@ class LogsConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             with suppress(Exception):
                 await self.close(code=1011)
 
+    async def _until_seen(self, sent: float) -> None:
+        """Waits for a page to show what it got, and learns how much that may be."""
+        if not self._answers:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SEEN_WITHIN):
+                await self._seen.wait()
+        took = (self._seen_at if self._seen.is_set() else time.monotonic()) - sent
+        fitting = self._rows * min(FRAME_TIME / max(took, 0.001), GROWTH)
+        self._rows = round(min(max(fitting, FRAME_ROWS_MIN), FRAME_ROWS))
+
     def _wanted(self, record: LogRecord) -> bool:
         return self.search.holds(record.timestamp) and self.search.node.matches(record)
 
     async def _frame(self, records: list[LogRecord], commit: int, skipped: int) -> None:
         records = sorted(records, key=lambda record: record.position, reverse=True)
-        skipped += max(len(records) - FRAME_ROWS, 0)
-        lines, records = len(records), records[:FRAME_ROWS]
+        skipped += max(len(records) - self._rows, 0)
+        lines, records = len(records), records[: self._rows]
         if self.as_json:
             frame = {"commit": commit, "skipped": skipped, "records": [record.as_json() for record in records]}
             await self.send(text_data=msgspec.json.encode(frame).decode())

@@ -2,7 +2,7 @@
 (() => {
   "use strict";
 
-  const LIVE_ROWS = 500; // kept at the live end
+  const LIVE_ROWS = 300; // kept at the live end
   const ROWS_MAX = 5000; // kept while somebody reads further down
   const CHART_EVERY = 5000;
   const RATE_SECONDS = 5;
@@ -78,6 +78,7 @@
     live.counts.push([Date.now(), lines]);
     if (live.paused) {
       live.waiting += lines; // not kept: the store has them, and `commit` stays where it was
+      taken(live, frame.dataset.commit);
     } else {
       live.commit = Math.max(live.commit, Number(frame.dataset.commit));
       live.arrived.push([[...frame.children], skipped]);
@@ -94,6 +95,12 @@
     const fresh = frames.flatMap(([rows]) => rows);
     const surplus = fresh.splice(LIVE_ROWS);
     insert(fresh, frames.reduce((sum, [, skipped]) => sum + skipped, surplus.length));
+    requestAnimationFrame(() => taken(view, view.commit)); // when it is on the screen
+  }
+
+  /** Tells the server that the page has kept up: it holds the next frame back until then. */
+  function taken(view, commit) {
+    view.socket?.send(JSON.stringify({ seen: Number(commit) }));
   }
 
   function pause() {

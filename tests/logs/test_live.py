@@ -139,6 +139,26 @@ async def test_a_viewer_who_cannot_keep_up_is_told_how_much_was_skipped() -> Non
     await socket.disconnect()
 
 
+async def test_a_page_that_needs_long_gets_fewer_rows_and_waits_for_nothing_twice() -> None:
+    socket = viewer(await alice(), "format=json")
+    await socket.connect()
+    await socket.send_to(text_data=json.dumps({"since": 0}))
+    await say("first")
+    assert await messages(socket, 1) == ["first"]
+    await socket.send_to(text_data=json.dumps({"seen": 1}))  # from now on it answers
+    await say("second")
+    assert await messages(socket, 1) == ["second"]
+    for n in range(3):
+        await say(*[f"while it draws {n}-{m}" for m in range(60)])
+    assert await socket.receive_nothing(timeout=0.4)
+    await socket.send_to(text_data=json.dumps({"seen": 2}))
+    frame = json.loads(await socket.receive_from(timeout=5))
+    assert len(frame["records"]) < 100
+    assert len(frame["records"]) + frame["skipped"] == 180
+    assert frame["records"][0]["message"] == "while it draws 2-59"
+    await socket.disconnect()
+
+
 async def test_the_page_gets_its_own_row_fragment_with_the_text_escaped() -> None:
     socket = viewer(await alice(), "q=")
     await socket.connect()

@@ -33,8 +33,8 @@ log = logging.getLogger(__name__)
 
 FRAME_EVERY: Final = 0.1  # seconds between two frames to one viewer
 FRAME_ROWS: Final = 200  # rows in a frame; of more, the newest
-FRAME_ROWS_MIN: Final = 30  # about what a screen shows
-FRAME_TIME: Final = 0.1  # seconds that a page should need for a frame
+FRAME_ROWS_MIN: Final = 40  # more than a screen shows
+FRAME_TIME: Final = 0.15  # seconds that a page should need for a frame, at most
 GROWTH: Final = 1.5  # at most so many times as many rows as in the frame before
 SEEN_WITHIN: Final = 5.0  # seconds after which an answer counts as lost
 STAND_EVERY: Final = 5.0  # seconds after which a client is told where it stands, without rows

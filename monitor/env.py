@@ -59,7 +59,7 @@ def pairs(*names: str) -> dict[str, str]:
 
 
 def url(*names: str, schemes: Sequence[str], default: str = "") -> str:
-    """A URL with one of `schemes`. `host:port`, as the seeds of many .NET services write it, means the first scheme."""
+    """A URL with one of `schemes`. `host:port`, as .NET services often have it, means the first scheme."""
     value = text(*names, default=default)
     if not value:
         return ""

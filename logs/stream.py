@@ -21,7 +21,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from core import clock
-from logs.records import LogRecord, RecordError, canonical_field, from_flat
+from logs.records import LogRecord, RecordError, canonical_field, from_flat, from_json
 from logs.sequence import LINES_MAX, sequence_of
 from logs.sources import json_lines
 from logs.store import Incoming, codec
@@ -115,6 +115,11 @@ def _records(fields: Mapping[bytes, bytes], received: int) -> list[LogRecord]:
     if not fields:
         raise EntryError("expected fields, got an empty entry")
     values = list(fields.values())
+    if len(values) == 1 and values[0].startswith(b"{") and b"\n" not in values[0]:
+        try:  # what nearly all entries are: one object
+            return [from_json(values[0], received)]
+        except RecordError as unread:
+            raise EntryError(str(unread)) from None
     if len(values) == 1 and values[0].lstrip()[:1] in (b"{", b"["):
         parsed = json_lines.parse(values[0], received)
         if parsed.rejected:

@@ -473,11 +473,13 @@ def test_a_query_has_bounds() -> None:
         "a-." * 600,
     ],
 )
-def test_a_hostile_query_is_read_or_refused_at_once(hostile: str) -> None:
+def test_a_hostile_query_does_not_take_ages(hostile: str) -> None:
+    # It takes some milliseconds; a pattern that backtracks would take minutes. The bound tells the two apart on any
+    # machine, and is no figure.
     begin = perf_counter()
     with suppress(QueryError):
         parse(hostile)
-    assert perf_counter() - begin < 0.25
+    assert perf_counter() - begin < 10
 
 
 MANUAL = (Path(__file__).parents[2] / "docs" / "query-language.md").read_text()

@@ -114,29 +114,31 @@ def _unsealed(data: bytes, seal: bytes) -> Block:
 def _records(fields: Mapping[bytes, bytes], received: int) -> list[LogRecord]:
     if not fields:
         raise EntryError("expected fields, got an empty entry")
-    values = list(fields.values())
-    if len(values) == 1 and values[0].startswith(b"{") and b"\n" not in values[0]:
-        try:  # what nearly all entries are: one object
-            return [from_json(values[0], received)]
-        except RecordError as unread:
-            raise EntryError(str(unread)) from None
-    if len(values) == 1 and values[0].lstrip()[:1] in (b"{", b"["):
-        parsed = json_lines.parse(values[0], received)
-        if parsed.rejected:
-            line, error = parsed.rejected[0]
-            raise EntryError(error if len(parsed.rejected) == 1 and not parsed.records else f"line {line}: {error}")
-        if len(parsed.records) > LINES_MAX:
-            raise EntryError(f"expected at most {LINES_MAX:,} lines in one entry, got {len(parsed.records):,}")
-        return parsed.records
-    if len(values) == 1 and values[0].lstrip()[:1] not in (b"{", b"["):
-        name = next(iter(fields)).decode("utf-8", "replace")
-        if canonical_field(name) is None:
-            raise EntryError(f"expected JSON or name/value pairs, got one field {name[:60]!r} that is no JSON object")
+    texts = {name.decode("utf-8", "replace"): value for name, value in fields.items()}
     try:
-        flat = {name.decode("utf-8", "replace"): value.decode("utf-8", "replace") for name, value in fields.items()}
-        return [from_flat(flat, received)]
+        if len(fields) == 1:
+            ((name, value),) = texts.items()
+            if value.lstrip()[:1] in (b"{", b"["):
+                return _from_json_field(value, received)
+            if canonical_field(name) is None:
+                raise EntryError(
+                    f"expected JSON or name/value pairs, got one field {name[:60]!r} that is no JSON object"
+                )
+        return [from_flat({name: value.decode("utf-8", "replace") for name, value in texts.items()}, received)]
     except RecordError as error:
         raise EntryError(str(error)) from None
+
+
+def _from_json_field(value: bytes, received: int) -> list[LogRecord]:
+    if value.startswith(b"{") and b"\n" not in value:
+        return [from_json(value, received)]  # what nearly all entries are: one object
+    parsed = json_lines.parse(value, received)
+    if parsed.rejected:
+        line, error = parsed.rejected[0]
+        raise EntryError(error if len(parsed.rejected) == 1 and not parsed.records else f"line {line}: {error}")
+    if len(parsed.records) > LINES_MAX:
+        raise EntryError(f"expected at most {LINES_MAX:,} lines in one entry, got {len(parsed.records):,}")
+    return parsed.records
 
 
 async def backlog_bytes(client: redis.asyncio.Redis) -> int:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import heapq
 import logging
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import Final, NamedTuple, ParamSpec, TypeVar
@@ -399,14 +399,16 @@ class BlockStore(BaseLogStore):
 
     def usage(self) -> list[Usage]:
         lines: Counter[tuple[int, str]] = Counter()
-        size: Counter[tuple[int, str]] = Counter()
+        size: defaultdict[tuple[int, str], float] = defaultdict(float)
         blocks = LogBlock.objects.using(self.database).values_list("pk", "size", "header")
         for pk, bytes_, header in blocks.iterator(chunk_size=HEADERS):
             opened = self._undamaged(pk, codec.load_header, bytes(header))
-            for minute, service, _level, count in scan.counted(Everything(), opened) if opened else ():
+            if opened is None:
+                continue
+            for minute, service, _level, count in scan.counted(Everything(), opened):
                 key = (minute - minute % clock.DAY, service)
                 lines[key] += count
-                size[key] += bytes_ * count / opened.lines  # type: ignore[union-attr, assignment]
+                size[key] += bytes_ * count / opened.lines
         return [Usage(*key, lines[key], round(size[key])) for key in sorted(lines)]
 
     def stats(self) -> dict[str, int]:

@@ -19,7 +19,6 @@ import msgspec
 
 from core import clock
 from logs.records import Level, LogRecord
-from logs.store import bloom
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -50,9 +49,8 @@ class Header(msgspec.Struct, array_like=True):
     services: list[str]
     loggers: list[str]
     pairs: list[int]  # service index * 8 + level, each pair that occurs
-    counts: list[tuple[int, int, int]]  # (minute since the epoch, pair, lines)
+    counts: msgspec.Raw  # [(minute since the epoch, pair, lines)], opened by `by_minute` when somebody asks
     ascii: bool  # case folding is then one call
-    requests: bytes  # a bloom filter of the request and trace ids, casefolded
 
     @property
     def level_mask(self) -> int:
@@ -60,6 +58,11 @@ class Header(msgspec.Struct, array_like=True):
         for pair in self.pairs:
             mask |= 1 << (pair & 7)
         return mask
+
+    @property
+    def by_minute(self) -> list[tuple[int, int, int]]:
+        """(minute since the epoch, pair, lines), ascending."""
+        return _counts_decoder.decode(self.counts)
 
 
 class Block(msgspec.Struct, array_like=True):
@@ -111,7 +114,6 @@ def _encode(records: Sequence[LogRecord]) -> Block:
         pairs=sorted(set(pairs)),
         counts=_counts(times, pairs),
         ascii=all(record.title.isascii() and record.message.isascii() for record in records),
-        requests=bloom.make(_request_keys(records)),
     )
     return Block(
         header,
@@ -128,23 +130,13 @@ def _encode(records: Sequence[LogRecord]) -> Block:
     )
 
 
-def _request_keys(records: Iterable[LogRecord]) -> set[bytes]:
-    named = {record.request_id for record in records} | {record.trace_id for record in records}
-    return {request_key(name) for name in named if name}
-
-
-def request_key(name: str) -> bytes:
-    """What stands in `Header.requests` for a request or trace id."""
-    return _field(name.casefold())
-
-
 def _field(text: str) -> bytes:
     return text.encode("utf-8", "replace")
 
 
-def _counts(times: list[int], pairs: list[int]) -> list[tuple[int, int, int]]:
+def _counts(times: list[int], pairs: list[int]) -> msgspec.Raw:
     counted = Counter(zip([time // clock.MINUTE for time in times], pairs, strict=True))
-    return [(minute, pair, lines) for (minute, pair), lines in sorted(counted.items())]
+    return msgspec.Raw(_encoder.encode([(minute, pair, lines) for (minute, pair), lines in sorted(counted.items())]))
 
 
 def _dictionary(values: list[str]) -> tuple[list[str], list[int]]:
@@ -312,6 +304,7 @@ def fold(data: bytes) -> bytes:
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Block)
 _header_decoder = msgspec.msgpack.Decoder(Header)
+_counts_decoder = msgspec.msgpack.Decoder(list[tuple[int, int, int]])
 
 
 def dump(block: Block) -> bytes:

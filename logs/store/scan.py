@@ -17,7 +17,6 @@ from core import clock
 from logs.query import And, Everything, Field, Level, Metadata, Node, Not, Operator, Or, Text
 from logs.records import Level as RecordLevel
 from logs.records import LogRecord
-from logs.store import bloom, codec
 from logs.store.codec import LINE_END, Columns, Header
 
 Selection = int
@@ -73,8 +72,6 @@ def may_match(node: Node, header: Header) -> bool:
             return any(map(node.matches_value, header.services))
         case Field(name="logger"):
             return any(map(node.matches_value, header.loggers))
-        case Field(name="request_id" | "trace_id", operator=Operator.EQUALS, value=value):
-            return bloom.may_hold(header.requests, codec.request_key(value))
         case _:
             return True
 
@@ -99,7 +96,7 @@ def counted(node: Node, header: Header) -> Iterator[tuple[int, str, int, int]]:
         service, level = header.services[pair >> 3], RecordLevel(pair & 7)
         if node.matches(LogRecord(0, level, service, "")):
             wanted[pair] = (service, level)
-    for minute, pair, lines in header.counts:
+    for minute, pair, lines in header.by_minute:
         if pair in wanted:
             yield minute * clock.MINUTE, *wanted[pair], lines
 

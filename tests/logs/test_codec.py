@@ -68,7 +68,7 @@ def test_the_header_tells_what_is_inside() -> None:
     assert (header.first, header.last) == (min(r.timestamp for r in lines), max(r.timestamp for r in lines))
     assert set(header.services) == {r.service for r in lines}
     assert header.level_mask == sum(1 << level for level in {r.level for r in lines})
-    assert sum(lines for _minute, _pair, lines in header.counts) == 500
+    assert sum(lines for _minute, _pair, lines in header.by_minute) == 500
     assert block.size == sum(
         map(len, (block.times, block.sequences, block.labels, block.texts, block.ids, block.metadata))
     )

@@ -53,6 +53,23 @@ class LogBlock(models.Model):
         return f"{self.lines:,} lines"
 
 
+class LogBlockGrams(models.Model):
+    """The filters of a block (`logs.store.grams`): a row of its own, for they are read without it and made after it."""
+
+    # No foreign key: whoever deletes blocks deletes their filters, in the same transaction.
+    block = models.BigIntegerField(primary_key=True)
+    texts = models.BinaryField()
+    ids = models.BinaryField()
+    metadata = models.BinaryField()
+    literal = models.BooleanField()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"filters of block {self.pk}"
+
+
 class LogCommit(models.Model):
     """One append: its number, and which stream entries it stored, so that a second delivery changes nothing."""
 

@@ -8,7 +8,7 @@ docs/query-language.md is the same for people.
 into a record's metadata. `writer` makes the text of a query, for links.
 """
 
-from logs.query.compiler import parse
+from logs.query.compiler import field_exists, parse
 from logs.query.metadata import MISSING, fold_metadata, lookup
 from logs.query.nodes import (
     And,
@@ -46,6 +46,7 @@ __all__ = [
     "Text",
     "all_of",
     "any_of",
+    "field_exists",
     "fold_metadata",
     "literal",
     "lookup",

@@ -54,6 +54,14 @@ def parse(text: str) -> Node:
     return _Compiler(tokens).compile() if tokens else Everything()
 
 
+def field_exists(name: str) -> Node:
+    """That a record has a field, or a key in its metadata; `Everything` for its level. Raises `QueryError`."""
+    node = _exists(_Term(_Name("exists", 1), Operator.EQUALS, name, 1))
+    if _record_field(name) in ("timestamp", "id"):
+        raise QueryError(f"{name}: has another value in each line; ask for a field like service or metadata.user_id")
+    return node
+
+
 class _Compiler:
     def __init__(self, tokens: list[Token]) -> None:
         self.lucene = " ".join(token.lucene for token in tokens)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, TypeAlias
@@ -141,18 +141,30 @@ class Metadata:
     """A key of the metadata, by its path, against a casefolded value ("" for EXISTS). Every operator.
 
     `number` is the value as a number, if it is one. Whatever the operator, metadata that matches holds one of
-    `key_needles`, as `fold_metadata` gives it.
+    `key_needles`, as `fold_metadata` gives it. If its values stand there as they are read (see `logs.store.grams`), it
+    holds `value_needle`, too; that is empty where nothing can be said.
     """
 
     path: tuple[str, ...]
     operator: Operator
     value: str
-    number: float | None = field(init=False, repr=False, compare=False)
+    number: int | float | None = field(init=False, repr=False, compare=False)
     key_needles: tuple[bytes, ...] = field(init=False, repr=False, compare=False)
+    value_needle: bytes = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "number", _number(self.value))
         object.__setattr__(self, "key_needles", key_needles(self.path))
+        object.__setattr__(self, "value_needle", self._value_needle())
+
+    def _value_needle(self) -> bytes:
+        if self.operator not in (Operator.EQUALS, Operator.PREFIX, Operator.CONTAINS):
+            return b""
+        if isinstance(self.number, int):
+            # 42 is 42.0 and "042" as well: each has its digits.
+            certain = self.operator is Operator.EQUALS and abs(self.number) < EXACT_MAX
+            return str(abs(self.number)).encode() if certain else b""
+        return self.value.encode() if _PLAIN_VALUE.fullmatch(self.value) else b""
 
     def matches(self, record: LogRecord) -> bool:
         return self.found_in(record.metadata)
@@ -165,6 +177,18 @@ class Metadata:
             return self.matches_value(lookup(msgspec.json.decode(metadata), self.path))
         except (ValueError, RecursionError):  # kept as it came, it may be broken, or lists a thousand deep
             return False
+
+    def texts_in(self, metadata: bytes) -> Iterator[str]:
+        """The values at the path, as text: one, or those of a list."""
+        try:
+            found = lookup(msgspec.json.decode(metadata), self.path)
+        except (ValueError, RecursionError):
+            return
+        for value in found if isinstance(found, list) else [found]:
+            if isinstance(value, str):
+                yield value
+            elif isinstance(value, int | float):
+                yield json.dumps(value)
 
     def matches_value(self, value: object) -> bool:
         """Whether a value from the metadata, or any item of a list, matches."""
@@ -208,13 +232,16 @@ _ON_TEXT: Final[dict[Operator, Callable[[str, str], bool]]] = {
     Operator.LT: lambda found, wanted: found < wanted,
     Operator.LTE: lambda found, wanted: found <= wanted,
 }
+EXACT_MAX: Final = 10**15  # a float keeps the digits of whole numbers up to here
+# A word that no number reads like, without anything that JSON escapes.
+_PLAIN_VALUE: Final = re.compile(r"(?=.*[a-df-z_])[ !#-\[\]-~]+")
 # Not what float() takes: "nan", "inf" and "1_000" are words here. The limits keep int() cheap.
 _NUMBER: Final = re.compile(
     r"[+-]?(?:(?P<whole>[0-9]{1,40})|[0-9]{0,40}\.[0-9]{1,40}|[0-9]{1,40}\.)(?P<exponent>[eE][+-]?[0-9]{1,3})?"
 )
 
 
-def _number(text: str) -> float | None:
+def _number(text: str) -> int | float | None:
     """The number that a text is; an int if it is whole, for ids have more digits than a float keeps."""
     number = _NUMBER.fullmatch(text)
     if number is None:

@@ -19,6 +19,7 @@ import msgspec
 
 from core import clock
 from logs.records import Level, LogRecord
+from logs.store.grams import Column, Grams
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -28,7 +29,10 @@ else:
 LINE_END: Final = b"\xff"
 FIELD_END: Final = b"\xfe"
 BLOCK_LINES: Final = 2_048
+SMALL: Final = BLOCK_LINES // 2  # lines; smaller blocks are merged
 SPAN_MAX: Final = clock.HOUR  # of one block, so that a late line doesn't stretch a block over days
+_TEXTS: Final = ("title", "message")  # fields of the texts column, in their order
+_IDS: Final = ("request_id", "trace_id", "span_id")
 # A checksum in each column: flipped bytes are found when it is opened, and never shown as somebody's line.
 _OPTIONS: Final[Mapping[int, int]] = {
     int(zstd.CompressionParameter.compression_level): 1,
@@ -187,25 +191,33 @@ def _join(lines: Iterable[bytes]) -> bytes:
 
 
 class Columns:
-    """A block, opened column by column as they are asked for.."""
+    """A block, opened column by column as they are asked for."""
+
+    grams: Grams | None = None  # filters of its text columns, if somebody made them
 
     def __init__(self, block: Block) -> None:
-        self.block = block
+        self._block = block
         self.header = block.header
         self.lines = block.header.lines
+        self.base = block.base
+
+    def column(self, name: str) -> bytes:
+        """As it is in the block: compressed."""
+        data: bytes = getattr(self._block, name)
+        return data
 
     @cached_property
     def times(self) -> list[int]:
-        return list(accumulate(unpack(self.block.times)))
+        return list(accumulate(unpack(self.column("times"))))
 
     @cached_property
     def sequences(self) -> list[int]:
-        base = self.block.base
-        return [base + offset for offset in unpack(self.block.sequences)]
+        base = self.base
+        return [base + offset for offset in unpack(self.column("sequences"))]
 
     @cached_property
     def _labels(self) -> bytes:
-        return decompress(self.block.labels)
+        return decompress(self.column("labels"))
 
     @cached_property
     def levels(self) -> bytes:
@@ -229,27 +241,27 @@ class Columns:
 
     @cached_property
     def texts(self) -> bytes:
-        return decompress(self.block.texts)
+        return decompress(self.column("texts"))
 
     @cached_property
     def ids(self) -> bytes:
-        return decompress(self.block.ids)
+        return decompress(self.column("ids"))
 
     @cached_property
     def metadata(self) -> bytes:
-        return decompress(self.block.metadata)
+        return decompress(self.column("metadata"))
+
+    def folded(self, column: Column) -> bytes:
+        """A text column without regard to case."""
+        if column not in self._folded:
+            data: bytes = getattr(self, column)
+            is_ascii = self.header.ascii and column is Column.TEXTS
+            self._folded[column] = data.lower() if is_ascii else fold(data)
+        return self._folded[column]
 
     @cached_property
-    def folded_texts(self) -> bytes:
-        return self.texts.lower() if self.header.ascii else fold(self.texts)
-
-    @cached_property
-    def folded_ids(self) -> bytes:
-        return fold(self.ids)
-
-    @cached_property
-    def folded_metadata(self) -> bytes:
-        return fold(self.metadata)
+    def _folded(self) -> dict[Column, bytes]:
+        return {}
 
     @cached_property
     def text_lines(self) -> list[bytes]:
@@ -279,6 +291,12 @@ class Columns:
             metadata=self.metadata_lines[line],
             sequence=self.sequences[line],
         )
+
+    def field(self, name: str, line: int) -> str:
+        """One text field of a line: title, message, or one of the ids."""
+        if name in _TEXTS:
+            return self.text_lines[line].split(FIELD_END)[_TEXTS.index(name)].decode()
+        return self.id_lines[line].split(FIELD_END)[_IDS.index(name)].decode()
 
     @property
     def positions(self) -> list[tuple[int, int]]:

@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Model
 
-STORE_MODELS = frozenset({"logblock", "logcommit"})
+STORE_MODELS = frozenset({"logblock", "logblockgrams", "logcommit"})
 
 
 class LogRouter:

@@ -13,11 +13,11 @@ from functools import reduce
 from operator import and_, or_
 from typing import Final
 
-from core import clock
 from logs.query import And, Everything, Field, Level, Metadata, Node, Not, Operator, Or, Text
 from logs.records import Level as RecordLevel
 from logs.records import LogRecord
 from logs.store.codec import LINE_END, Columns, Header
+from logs.store.grams import Column, Grams
 
 Selection = int
 
@@ -59,21 +59,94 @@ def lines_of(selection: Selection, lines: int) -> list[int]:
     return found
 
 
-def may_match(node: Node, header: Header) -> bool:
+def levels_of(selection: Selection, columns: Columns) -> list[int]:
+    """How many of the selected lines have each level."""
+    levels = columns.levels
+    return [
+        (selection & int.from_bytes(levels.translate(_level_table([level])), "little")).bit_count()
+        if selection and columns.header.level_mask >> level & 1
+        else 0
+        for level in RecordLevel
+    ]
+
+
+def may_match(node: Node, header: Header, grams: Grams | None = None) -> bool:
     """False only if no line of the block can match."""
     match node:
         case And(children=children):
-            return all(may_match(child, header) for child in children)
+            return all(may_match(child, header, grams) for child in children)
         case Or(children=children):
-            return any(may_match(child, header) for child in children)
+            return any(may_match(child, header, grams) for child in children)
         case Level(levels=levels):
             return any(header.level_mask >> level & 1 for level in levels)
         case Field(name="service"):
             return any(map(node.matches_value, header.services))
         case Field(name="logger"):
             return any(map(node.matches_value, header.loggers))
+        case Text(folded=folded):
+            names = (*header.services, *header.loggers)
+            return bool(_columns_with(node, grams)) or any(folded in name.casefold() for name in names)
+        case Field() | Metadata():
+            return bool(_columns_with(node, grams))
         case _:
             return True
+
+
+def asks_grams(node: Node) -> bool:
+    """Whether the filters of a block can tell anything about this query."""
+    match node:
+        case And(children=children) | Or(children=children):
+            return any(map(asks_grams, children))
+        case Field(name="service" | "logger" | "id"):
+            return False
+        case Text() | Field() | Metadata():
+            return True
+        case _:
+            return False
+
+
+def columns_for(node: Node, header: Header, grams: Grams | None) -> frozenset[str]:
+    """The columns that `select` will open."""
+    match node:
+        case And(children=children) | Or(children=children):
+            return frozenset().union(*(columns_for(child, header, grams) for child in children))
+        case Not(child=child):
+            return columns_for(child, header, grams)
+        case Level() | Field(name="service" | "logger"):
+            return frozenset({"labels"})
+        case Field(name="id"):
+            return frozenset({"times", "sequences"})
+        case Text() | Field() | Metadata():
+            return frozenset(_columns_with(node, grams))
+        case _:
+            return frozenset()
+
+
+def _columns_with(node: Text | Field | Metadata, grams: Grams | None) -> list[Column]:
+    """The text columns in which a node may find what it looks for."""
+    match node:
+        case Text(folded=folded, metadata_needles=in_metadata):
+            text = _encoded(folded)
+            asked = {Column.TEXTS: (text,), Column.IDS: (text,), Column.METADATA: in_metadata}
+            return [column for column, needles in asked.items() if _any_held(column, needles, grams)]
+        case Field(name=name, value=value):
+            column = _column_of(name)
+            return [column] if _any_held(column, (_encoded(value),), grams) else []
+        case Metadata(key_needles=keys, value_needle=value):
+            by_value = not grams or not grams.literal or grams.may_hold(Column.METADATA, value)
+            return [Column.METADATA] if by_value and _any_held(Column.METADATA, keys, grams) else []
+
+
+def _any_held(column: Column, needles: Iterable[bytes], grams: Grams | None) -> bool:
+    return grams is None or any(grams.may_hold(column, needle) for needle in needles)
+
+
+def _column_of(name: str) -> Column:
+    return Column.TEXTS if name in ("title", "message") else Column.IDS
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
 
 
 def reads_labels_only(node: Node) -> bool:
@@ -89,16 +162,13 @@ def reads_labels_only(node: Node) -> bool:
             return False
 
 
-def counted(node: Node, header: Header) -> Iterator[tuple[int, str, int, int]]:
-    """(minute in µs, service, level, lines) of the lines that match a node that reads labels only."""
-    wanted = {}
-    for pair in header.pairs:
-        service, level = header.services[pair >> 3], RecordLevel(pair & 7)
-        if node.matches(LogRecord(0, level, service, "")):
-            wanted[pair] = (service, level)
-    for minute, pair, lines in header.by_minute:
-        if pair in wanted:
-            yield minute * clock.MINUTE, *wanted[pair], lines
+def pairs_of(node: Node, header: Header) -> set[int]:
+    """The pairs of service and level whose lines match a node that reads labels only."""
+    return {
+        pair
+        for pair in header.pairs
+        if node.matches(LogRecord(0, RecordLevel(pair & 7), header.services[pair >> 3], ""))
+    }
 
 
 def _all(columns: Columns) -> Selection:
@@ -153,33 +223,32 @@ def _label_lines(wanted: list[bool], indexes: Sequence[int], lines: int) -> Sele
 
 
 def _label(node: Field, columns: Columns) -> Selection:
-    service = node.name == "service"
-    names, indexes = (
-        (columns.header.services, columns.services) if service else (columns.header.loggers, columns.loggers)
-    )
-    return _label_lines([node.matches_value(name) for name in names], indexes, columns.lines)
+    if node.name == "service":
+        return _label_lines([*map(node.matches_value, columns.header.services)], columns.services, columns.lines)
+    return _label_lines([*map(node.matches_value, columns.header.loggers)], columns.loggers, columns.lines)
 
 
 def _text(node: Text, columns: Columns) -> Selection:
-    needle = node.folded.encode("utf-8", "replace")
-    found = _marks(_lines_with(columns.folded_texts, needle), columns.lines)
-    found |= _marks(_lines_with(columns.folded_ids, needle), columns.lines)
-    for metadata_needle in node.metadata_needles:
-        found |= _marks(_lines_with(columns.folded_metadata, metadata_needle), columns.lines)
-    for names, indexes in ((columns.header.services, columns.services), (columns.header.loggers, columns.loggers)):
-        holding = [node.folded in name.casefold() for name in names]
-        if any(holding):
-            found |= _label_lines(holding, indexes, columns.lines)
-    return found
+    needle = _encoded(node.folded)
+    found: set[int] = set()
+    for column in _columns_with(node, columns.grams):
+        for text in node.metadata_needles if column is Column.METADATA else (needle,):
+            found.update(_lines_with(columns.folded(column), text))
+    selection = _marks(found, columns.lines)
+    for name, values in (("service", columns.header.services), ("logger", columns.header.loggers)):
+        if any(node.folded in value.casefold() for value in values):
+            selection |= _label(Field(name, Operator.CONTAINS, node.folded), columns)
+    return selection
 
 
 def _field(node: Field, columns: Columns) -> Selection:
     if node.operator is Operator.EXISTS:
         candidates: Iterable[int] = range(columns.lines)
+    elif column := _columns_with(node, columns.grams):
+        candidates = _lines_with(columns.folded(column[0]), _encoded(node.value))
     else:
-        column = columns.folded_texts if node.name in ("title", "message") else columns.folded_ids
-        candidates = _lines_with(column, node.value.encode("utf-8", "replace"))
-    return _marks((line for line in candidates if node.matches(columns.record(line))), columns.lines)
+        candidates = ()
+    return _marks((line for line in candidates if node.matches_value(columns.field(node.name, line))), columns.lines)
 
 
 def _id(node: Field, columns: Columns) -> Selection:
@@ -203,6 +272,11 @@ def _lines_at(record_id: str, columns: Columns) -> list[int]:
 
 
 def _metadata(node: Metadata, columns: Columns) -> Selection:
-    candidates = {line for needle in node.key_needles for line in _lines_with(columns.folded_metadata, needle)}
+    if not _columns_with(node, columns.grams):
+        return 0
+    folded = columns.folded(Column.METADATA)
+    candidates = {line for needle in node.key_needles for line in _lines_with(folded, needle)}
+    if node.value_needle and columns.grams and columns.grams.literal:
+        candidates.intersection_update(_lines_with(folded, node.value_needle))
     lines = columns.metadata_lines
     return _marks((line for line in candidates if node.found_in(lines[line])), columns.lines)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 import pytest
@@ -13,11 +14,12 @@ from django.db import connections
 
 from core import clock
 from logs import query
-from logs.models import LogBlock
+from logs.models import LogBlock, LogBlockGrams
 from logs.query import Everything
 from logs.records import LEVELS, Level, LogRecord
 from logs.store import BaseLogStore, Dropped, codec
 from logs.store.blocks import BlockStore
+from logs.store.shelf import Shelf
 from tests.logs.corpus import START, corpus, entries, stored
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
@@ -166,24 +168,67 @@ def test_a_time_range_holds_its_start_and_not_its_end(store: BaseLogStore) -> No
     assert [record.timestamp - START for record in page.records] == [4, 3, 2]
 
 
-@pytest.mark.parametrize("text", ["request_id:r-7", "REQUEST_ID:R-7", f"trace_id:{7:032x}", f"trace_id:{7:032X}"])
-def test_a_search_for_a_request_opens_few_blocks(
-    store: BaseLogStore, text: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    batch = entries(corpus(1_000), size=20)
-    for entry in batch:
-        store.append([entry])
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The blocks whose columns were read, one by one."""
+    opened: list[int] = []
+    real = Shelf.read
+
+    def reading(self: Shelf, pks: Collection[int], names: Collection[str]) -> Any:
+        opened.extend(pks)
+        return real(self, pks, names)
+
+    monkeypatch.setattr(Shelf, "read", reading)
+    return opened
+
+
+RARE = [
+    "request_id:req-31001777", "REQUEST_ID:REQ-31001777", f"trace_id:{77:032x}", f"trace_id:{77:032X}", f"{77:032x}",
+    "req-31001777", "request 31001777", '"request 31001777 in"', "message:31001777", "order_id:31001777",
+    "metadata.order_id:31001777", "1001777 level:>=debug", "order_name:item-31001777", "order_name:*m-31001777",
+    "nobody-wrote-this", "exists:no_such_key", "no_such_key:>5",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", RARE)
+def test_a_search_for_something_rare_opens_few_blocks(store: BaseLogStore, text: str, reads: list[int]) -> None:
+    records = [
+        msgspec.structs.replace(
+            record,
+            message=f"handled request {n} in {n % 7} ms",
+            request_id=f"req-{n}",
+            metadata=b'{"order_id":%d,"order_name":"item-%d"}' % (n, n),
+        )
+        for n, record in enumerate(corpus(3_000), 31_000_000)
+    ]
+    batch = entries(records, size=30)
+    for begin in range(0, 100, 10):
+        store.append(batch[begin : begin + 10])
+    with patch.multiple("logs.store.blocks", SMALL=1):
+        store.maintain(budget=60)
     node = query.parse(text)
-    opened: list[object] = []
-    real = BlockStore._open
+    reads.clear()
+    assert everything(store, node) == [record for record in stored(batch) if node.matches(record)]
+    assert len(set(reads)) <= 3  # of 10: those with the line, and by chance another
 
-    def opening(self: BlockStore, listed: Any) -> object:
-        opened.append(listed)
-        return real(self, listed)
 
-    monkeypatch.setattr(BlockStore, "_open", opening)
-    assert everything(store, node) == [record for record in stored(batch) if node.matches(record)] != []
-    assert len(opened) <= 5  # of 50: those with the request, and by chance another
+def test_blocks_that_may_still_be_merged_get_no_filters(store: BaseLogStore) -> None:
+    now = clock.now()
+    store.append(entries(corpus(300, start=now - clock.MINUTE)))
+    store.append(entries(corpus(300, start=now - clock.DAY), first=now))
+    store.maintain(budget=60)
+    filtered = LogBlockGrams.objects.using(store.database).values_list("block", flat=True)  # type: ignore[attr-defined]
+    blocks = LogBlock.objects.using(store.database).filter(pk__in=filtered)  # type: ignore[attr-defined]
+    assert [block.last < now - clock.HOUR for block in blocks] == [True]
+
+
+def test_the_filters_of_a_block_go_with_it(store: BaseLogStore) -> None:
+    store.append(entries(corpus(1_200)))
+    store.maintain(budget=60)
+    grams = LogBlockGrams.objects.using(store.database)  # type: ignore[attr-defined]
+    assert grams.count() == 1
+    store.delete_before(START + clock.DAY)
+    assert grams.count() == 0
 
 
 def test_a_search_out_of_time_says_how_far_it_came_and_goes_on_from_there(store: BaseLogStore) -> None:
@@ -504,14 +549,14 @@ def test_a_damaged_block_costs_itself_and_says_so(
 def when_opening(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
     """Runs something once, right when a reader is about to open its first block."""
     waiting: list[Callable[[], object]] = []
-    real = BlockStore._open
+    real = Shelf.read
 
-    def opening(self: BlockStore, listed: object) -> object:
+    def opening(self: Shelf, pks: Collection[int], names: Collection[str]) -> Any:
         if waiting:
             waiting.pop()()
-        return real(self, listed)  # type: ignore[arg-type]
+        return real(self, pks, names)
 
-    monkeypatch.setattr(BlockStore, "_open", opening)
+    monkeypatch.setattr(Shelf, "read", opening)
     return waiting.append
 
 

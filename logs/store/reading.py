@@ -1,0 +1,264 @@
+"""How blocks are searched and counted. Readers take no lock.
+
+They list blocks in one statement and open them as they come to them; a block that has gone since (merged, deleted)
+sends the reader back to a new list, from the last place that is certain.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, NamedTuple, TypeVar
+
+from core import clock
+from logs.query import Field, Metadata, Node, all_of, field_exists
+from logs.records import LEVELS, LogRecord
+from logs.store import scan
+from logs.store.base import Direction, Histogram, Page, Position
+from logs.store.codec import Columns
+from logs.store.shelf import Known, Listed, Moved, Shelf, Stored
+
+LISTED: Final = 256  # blocks that a search lists at once
+SWEEPS: Final = 5  # attempts at counting while blocks are merged
+VALUES_MAX: Final = 10_000  # different values of one field; those that come up first are counted
+
+T = TypeVar("T")
+
+
+class Stop:
+    """A deadline in seconds from now; None never passes."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self.at = None if seconds is None else time.monotonic() + seconds
+        self.late = False
+
+    def now(self) -> bool:
+        self.late = self.late or (self.at is not None and time.monotonic() > self.at)
+        return self.late
+
+    def when_late(self, items: Iterable[T]) -> Iterator[T]:
+        for item in items:
+            if self.now():
+                return
+            yield item
+
+
+# --- Searching -----------------------------------------------------------------------------------------------------
+
+
+class Hit(NamedTuple):
+    key: Position  # the position, negated when the search goes towards newer lines
+    line: int
+    record: LogRecord | None  # None while the block is open that it comes from
+
+
+class Search:
+    """One search. It works on keys: a line's position, negated towards newer lines, so that it always descends.
+
+    `frontier` is the key down to which everything was looked at; hits above it are certain.
+    """
+
+    def __init__(
+        self, shelf: Shelf, node: Node, direction: Direction, limit: int, after: Position | None, stop: Stop
+    ) -> None:
+        self.shelf, self.node, self.direction, self.limit, self.stop = shelf, node, direction, limit, stop
+        self.wanted = limit + 1  # one more tells whether there is a next page
+        self.sign = 1 if direction == "older" else -1
+        self.bound = None if after is None else (self.sign * after[0], self.sign * after[1])
+        self.hits: list[Hit] = []
+
+    def run(self, oldest: int, newest: int) -> Page:
+        top, bottom = (newest, oldest) if self.sign > 0 else (-oldest, -newest)
+        if self.bound is not None:
+            top = min(top, self.bound[0])
+        count = LISTED
+        while top >= bottom:
+            frontier, finished = self._step(top, bottom, count)
+            if finished:
+                return self._page(frontier)
+            # Blocks that all reach beyond `top` leave no way on but to list more of them.
+            count = LISTED if frontier < top + 1 else count * 4
+            self.hits = [hit for hit in self.hits if hit.key[0] >= frontier]
+            top = frontier - 1
+        return self._page(bottom)
+
+    def _step(self, top: int, bottom: int, count: int) -> tuple[int, bool]:
+        """Works through one list of blocks. Returns the frontier reached, and whether the search is over."""
+        oldest, newest = (bottom, top) if self.sign > 0 else (-top, -bottom)
+        listed = self.shelf.listed(oldest, newest, self.direction, count)
+        frontier = top + 1
+        try:
+            for block, columns in self.shelf.opened(listed, self.node):
+                # Lines at this block's edge may be in it as well as in the blocks before.
+                frontier = min(self._edge(block), top) + 1
+                if self._full(frontier) or self.stop.now():
+                    return frontier, True
+                if columns is not None:
+                    self.shelf.undamaged(block.pk, self._collect, columns, top, bottom)
+        except Moved:
+            return frontier, False
+        if len(listed) < count:
+            return bottom, True
+        return min(self._edge(listed[-1]), top) + 1, False
+
+    def _edge(self, block: Listed) -> int:
+        return block.last if self.sign > 0 else -block.first
+
+    def _full(self, frontier: int) -> bool:
+        return sum(hit.key[0] >= frontier for hit in self.hits) >= self.wanted
+
+    def _collect(self, columns: Columns, top: int, bottom: int) -> None:
+        selection = scan.select(self.node, columns)
+        if not selection:
+            return
+        lines = scan.lines_of(selection, columns.lines)
+        found = []
+        for line in reversed(lines) if self.sign > 0 else lines:
+            when = self.sign * columns.times[line]
+            if when < bottom:
+                break
+            key = (when, self.sign * columns.sequences[line])
+            if when <= top and (self.bound is None or key < self.bound):
+                found.append(Hit(key, line, None))
+                if len(found) == self.wanted:
+                    break
+        best = heapq.nlargest(self.wanted, [*self.hits, *found], key=lambda hit: hit.key)
+        # Records are made at once, and only of the best: a hit must not keep its opened block in memory.
+        self.hits = [hit if hit.record else hit._replace(record=columns.record(hit.line)) for hit in best]
+
+    def _page(self, frontier: int) -> Page:
+        hits = [hit for hit in self.hits if hit.key[0] >= frontier]
+        records = [hit.record for hit in hits[: self.limit] if hit.record]
+        following: Position | None = None
+        searched_to = self.sign * frontier
+        if len(hits) > self.limit:
+            following = records[-1].position
+            searched_to = records[-1].timestamp
+        elif self.stop.late:
+            following = (frontier, 0) if self.sign > 0 else (1 - frontier, -1)
+        newest_first = records if self.sign > 0 else records[::-1]
+        return Page(
+            newest_first, following, complete=not self.stop.late or len(hits) > self.limit, searched_to=searched_to
+        )
+
+
+# --- Counting ------------------------------------------------------------------------------------------------------
+
+
+def histogram(shelf: Shelf, node: Node, start: int, end: int, step: int, stop: Stop) -> Histogram:
+    begin = start - start % step
+    labels_only = scan.reads_labels_only(node)
+
+    def count(blocks: Sequence[Listed]) -> Histogram:
+        buckets = {bucket: [0] * len(LEVELS) for bucket in range(begin, max(end, begin + 1), step)}
+        rest = []
+        if labels_only:
+            for block, known in shelf.known(stop.when_late(blocks), grams=False):
+                if not _count_header(known, node, block, start, end, step, buckets):
+                    rest.append(block)
+        else:
+            rest = list(blocks)
+        for block, columns in _opened(shelf, rest, node, stop):
+            bucket = block.first - block.first % step
+            if start <= block.first and block.last < min(end, bucket + step):
+                shelf.undamaged(block.pk, _count_levels, node, columns, buckets[bucket])
+                continue
+            for line in shelf.undamaged(block.pk, _lines_between, node, columns, start, end) or ():
+                when = columns.times[line]
+                buckets[when - when % step][columns.levels[line]] += 1
+        return Histogram(step, buckets, complete=not stop.late)
+
+    return _sweep(shelf, stop, count, start, end)
+
+
+def _count_header(
+    known: Known, node: Node, block: Listed, start: int, end: int, step: int, buckets: dict[int, list[int]]
+) -> bool:
+    """Counts a block by its header, if that tells exactly which of its lines are in which bucket."""
+    inside = start <= block.first and block.last < end
+    bucket = block.first - block.first % step
+    if inside and block.last < bucket + step:
+        pairs = scan.pairs_of(node, known.header)
+        for pair, lines in known.by_pair:
+            if pair in pairs:
+                buckets[bucket][pair & 7] += lines
+        return True
+    starts = start % clock.MINUTE == 0 or start <= block.first
+    ends = end % clock.MINUTE == 0 or block.last < end
+    if step % clock.MINUTE or not (starts and ends):
+        return False
+    pairs = scan.pairs_of(node, known.header)
+    for minute, pair, lines in known.header.by_minute:
+        when = minute * clock.MINUTE
+        if pair in pairs and start - start % clock.MINUTE <= when < end:
+            buckets[when - when % step][pair & 7] += lines
+    return True
+
+
+def _count_levels(node: Node, columns: Columns, counts: list[int]) -> None:
+    for level, lines in enumerate(scan.levels_of(scan.select(node, columns), columns)):
+        counts[level] += lines
+
+
+def values(shelf: Shelf, node: Node, field: str, start: int, end: int, stop: Stop) -> Counter[str]:
+    wanted, of_line = _field(field)
+    having = all_of(node, wanted)
+    by_header = field == "service" and scan.reads_labels_only(node)
+
+    def count(blocks: Sequence[Listed]) -> Counter[str]:
+        counted: Counter[str] = Counter()
+        whole = {block.pk for block in blocks if by_header and start <= block.first and block.last < end}
+        counting = stop.when_late(block for block in blocks if block.pk in whole)
+        for _block, known in shelf.known(counting, grams=False):
+            pairs = scan.pairs_of(node, known.header)
+            for pair, lines in known.by_pair:
+                if pair in pairs:
+                    counted[known.header.services[pair >> 3]] += lines
+        for block, columns in _opened(shelf, (block for block in blocks if block.pk not in whole), having, stop):
+            for line in shelf.undamaged(block.pk, _lines_between, having, columns, start, end) or ():
+                if len(counted) < VALUES_MAX:
+                    counted.update(of_line(columns, line))
+                else:
+                    counted.update(value for value in of_line(columns, line) if value in counted)
+        return counted
+
+    return _sweep(shelf, stop, count, start, end)
+
+
+def _field(name: str) -> tuple[Node, Callable[[Columns, int], Iterable[str]]]:
+    """What a line must match to have the field, and how its values are read. Raises QueryError."""
+    match wanted := field_exists(name):
+        case Field(name="service"):
+            return wanted, lambda columns, line: (columns.service(line),)
+        case Field(name="logger"):
+            return wanted, lambda columns, line: (columns.logger(line),)
+        case Field(name=known):
+            return wanted, lambda columns, line: (columns.field(known, line),)
+        case Metadata():
+            return wanted, lambda columns, line: wanted.texts_in(columns.metadata_lines[line])
+    return wanted, lambda columns, line: (LEVELS[columns.levels[line]],)
+
+
+def _opened(shelf: Shelf, blocks: Iterable[Listed], node: Node, stop: Stop) -> Iterator[tuple[Listed, Stored]]:
+    for block, columns in shelf.opened(stop.when_late(blocks), node, frozenset({"labels"})):
+        if columns is not None:
+            yield block, columns
+
+
+def _lines_between(node: Node, columns: Columns, start: int, end: int) -> list[int]:
+    """The lines that match in a range. What callers look at next is opened, so that damage shows here."""
+    times, _, _ = columns.times, columns.levels, columns.services
+    return [line for line in scan.lines_of(scan.select(node, columns), columns.lines) if start <= times[line] < end]
+
+
+def _sweep(shelf: Shelf, stop: Stop, count: Callable[[Sequence[Listed]], T], start: int, end: int) -> T:
+    """What `count` says of one consistent list of blocks, newest first."""
+    for _ in range(SWEEPS):
+        try:
+            return count(shelf.listed(start, end - 1, "older"))
+        except Moved:
+            continue  # blocks were merged meanwhile: a new list has their lines
+    stop.late = True
+    return count(())

@@ -1,0 +1,206 @@
+"""The blocks in the database as a reader meets them: listed by time, known by their headers, opened by column.
+
+Blocks never change, so what is known of them stays in memory, the newest first, up to KNOWN_MAX. Listing is then a walk
+along an index, and a search that filters most blocks out reads little else.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import Final, Literal, NamedTuple, ParamSpec, TypeVar
+
+from logs.models import LogBlock, LogBlockGrams
+from logs.query import Node
+from logs.store import codec, scan
+from logs.store.codec import Columns, Header
+from logs.store.grams import Grams
+
+COLUMN_NAMES: Final = ("times", "sequences", "labels", "texts", "ids", "metadata")
+KNOWN_MAX: Final = 64 << 20  # bytes of headers and filters: those of about 6 million lines
+_KNOWN_EACH: Final = 1_500  # bytes of a block's place in memory, beside header and filters
+LISTED: Final = 256  # blocks asked for at once
+OPENED: Final = 32  # blocks whose columns are read at once
+
+log = logging.getLogger("logs.store")
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Listed(NamedTuple):
+    """A block that a reader has heard of."""
+
+    pk: int
+    first: int
+    last: int
+
+
+class Known:
+    """What tells whether a block is worth opening. `grams` is None as long as it has none."""
+
+    def __init__(self, header: Header, grams: Grams | None = None) -> None:
+        self.header = header
+        self.grams = grams
+
+    @cached_property
+    def by_pair(self) -> list[tuple[int, int]]:
+        """(pair, lines) over the whole block."""
+        totals = dict.fromkeys(self.header.pairs, 0)
+        for _minute, pair, lines in self.header.by_minute:
+            totals[pair] += lines
+        return list(totals.items())
+
+
+class Moved(Exception):  # noqa: N818 - no error: a reader starts again
+    """A block that was listed has gone: it was merged, or deleted."""
+
+
+class Stored(Columns):
+    """The columns of a block in the database. Those that were not read with it are read when they are asked for."""
+
+    def __init__(self, shelf: Shelf, pk: int, known: Known, base: int, columns: dict[str, bytes]) -> None:
+        self.header = known.header
+        self.lines = known.header.lines
+        self.grams = known.grams
+        self.base = base
+        self._shelf, self._pk, self._columns = shelf, pk, columns
+
+    def column(self, name: str) -> bytes:
+        if name not in self._columns:
+            missing = [name for name in COLUMN_NAMES if name not in self._columns]
+            found = self._shelf.read([self._pk], missing).get(self._pk)
+            if found is None:
+                raise Moved
+            self._columns |= found[1]
+        return self._columns[name]
+
+
+class Shelf:
+    def __init__(self, database: str) -> None:
+        self.database = database
+        self.damaged: set[int] = set()
+        self._known: dict[int, Known] = {}
+        self._by_age: list[tuple[int, int, int]] = []  # a heap of (last, pk, bytes)
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def undamaged(self, pk: int, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """What `read` gives; None if the block is damaged, which is said once. A damaged block costs only itself."""
+        try:
+            return read(*args, **kwargs)
+        except codec.DamagedError as error:
+            if pk not in self.damaged:
+                self.damaged.add(pk)
+                log.error("Log block %s is damaged, its lines can't be shown: %s", pk, error, extra={"block": pk})
+            return None
+
+    def listed(
+        self, oldest: int, newest: int, direction: Literal["older", "newer"], count: int | None = None
+    ) -> list[Listed]:
+        """The blocks that touch a range, in the order in which a reader going in `direction` meets them."""
+        blocks = LogBlock.objects.using(self.database).filter(first__lte=newest, last__gte=oldest)
+        blocks = blocks.order_by("-last", "-pk") if direction == "older" else blocks.order_by("first", "pk")
+        return [Listed(*row) for row in blocks.values_list("pk", "first", "last")[:count]]
+
+    def known(self, blocks: Iterable[Listed], grams: bool) -> Iterator[tuple[Listed, Known]]:
+        """The blocks in their order with what is known of them; with their filters if `grams` says so.
+
+        Leaves damaged ones out; raises Moved at one that has gone. It looks ahead further and further: who stops
+        early has not paid for many.
+        """
+        for batch in _growing(blocks, LISTED):
+            found = {block.pk: self._known.get(block.pk) for block in batch}
+            strange = [block for block in batch if (known := found[block.pk]) is None or (grams and not known.grams)]
+            if strange:
+                found |= self._look_up(strange, found, grams)
+            for block in batch:
+                if (known := found[block.pk]) is not None:
+                    yield block, known
+                elif block.pk not in self.damaged:
+                    raise Moved
+
+    def _look_up(self, blocks: Sequence[Listed], found: dict[int, Known | None], grams: bool) -> dict[int, Known]:
+        headers = {pk: known.header for pk, known in found.items() if known is not None}
+        unread = [block.pk for block in blocks if block.pk not in headers]
+        if unread:
+            rows = LogBlock.objects.using(self.database).filter(pk__in=unread).values_list("pk", "header")
+            for pk, data in rows:
+                header = self.undamaged(pk, codec.load_header, bytes(data))
+                if header is not None:
+                    headers[pk] = header
+        filters = self._filters([block.pk for block in blocks if block.pk in headers]) if grams else {}
+        looked_up = {}
+        for block in blocks:
+            if block.pk in headers:
+                looked_up[block.pk] = Known(headers[block.pk], filters.get(block.pk))
+                self._remember(block, looked_up[block.pk])
+        return looked_up
+
+    def _filters(self, pks: Collection[int]) -> dict[int, Grams]:
+        rows = LogBlockGrams.objects.using(self.database).filter(block__in=pks)
+        return {
+            pk: Grams(bytes(texts), bytes(ids), bytes(metadata), literal)
+            for pk, texts, ids, metadata, literal in rows.values_list("block", "texts", "ids", "metadata", "literal")
+        }
+
+    def _remember(self, block: Listed, known: Known) -> None:
+        """Keeps it, unless it will be merged soon, or the memory is full of newer ones."""
+        if known.header.lines < codec.SMALL:
+            return
+        size = _KNOWN_EACH + len(bytes(known.header.counts))
+        if known.grams:
+            size += len(known.grams.texts) + len(known.grams.ids) + len(known.grams.metadata)
+        with self._lock:
+            while self._by_age and self._bytes + size > KNOWN_MAX and self._by_age[0][0] < block.last:
+                _last, pk, freed = heapq.heappop(self._by_age)
+                self._known.pop(pk, None)
+                self._bytes -= freed
+            if self._bytes + size <= KNOWN_MAX:
+                self._known[block.pk] = known
+                heapq.heappush(self._by_age, (block.last, block.pk, size))
+                self._bytes += size
+
+    def opened(
+        self, blocks: Iterable[Listed], node: Node, names: frozenset[str] = frozenset()
+    ) -> Iterator[tuple[Listed, Stored | None]]:
+        """Each block with the columns that tell which of its lines match, and those of `names`; None: no line can.
+
+        Raises Moved at a block that has gone.
+        """
+        for batch in _growing(self.known(blocks, grams=scan.asks_grams(node)), OPENED):
+            candidates = {
+                block.pk: scan.columns_for(node, known.header, known.grams)
+                for block, known in batch
+                if scan.may_match(node, known.header, known.grams)
+            }
+            read = self.read(candidates, names.union(*candidates.values())) if candidates else {}
+            for block, known in batch:
+                if block.pk not in candidates:
+                    yield block, None
+                elif block.pk in read:
+                    yield block, Stored(self, block.pk, known, *read[block.pk])
+                else:
+                    raise Moved
+
+    def read(self, pks: Collection[int], names: Collection[str]) -> dict[int, tuple[int, dict[str, bytes]]]:
+        """By block: its base, and the columns of these names."""
+        rows = LogBlock.objects.using(self.database).filter(pk__in=pks).values_list("pk", "base", *names)
+        # PostgreSQL gives memoryviews.
+        return {pk: (base, dict(zip(names, map(bytes, columns), strict=True))) for pk, base, *columns in rows}
+
+
+def _growing(items: Iterable[T], most: int) -> Iterator[list[T]]:
+    """Lists of 1, 2, 4 … items, up to `most`."""
+    batch: list[T] = []
+    size = 1
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch, size = [], min(size * 2, most)
+    if batch:
+        yield batch

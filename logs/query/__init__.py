@@ -11,6 +11,7 @@ into a record's metadata. `writer` makes the text of a query, for links.
 from logs.query.compiler import field_exists, parse
 from logs.query.metadata import MISSING, fold_metadata, lookup
 from logs.query.nodes import (
+    ON_NUMBERS,
     And,
     Everything,
     Field,
@@ -32,6 +33,7 @@ __all__ = [
     "DEPTH_MAX",
     "LENGTH_MAX",
     "MISSING",
+    "ON_NUMBERS",
     "TERMS_MAX",
     "And",
     "Everything",

@@ -50,13 +50,7 @@ class Grams(msgspec.Struct, frozen=True):
 
     def may_hold(self, column: Column, text: bytes) -> bool:
         """False only if the (folded) text is nowhere in the column. A shorter one than a piece may be anywhere."""
-        bitmap: bytes = getattr(self, column)
-        last = len(bitmap) * 8 - 1
-        for place in _places(text, LENGTHS[column]):
-            at = place & last
-            if not bitmap[at >> 3] >> (at & 7) & 1:
-                return False
-        return True
+        return all_set(getattr(self, column), places(text, LENGTHS[column]))
 
 
 def make(columns: Columns) -> Grams:
@@ -95,12 +89,21 @@ def bitmap(folded: bytes, length: int) -> bytes:
 
 
 @lru_cache(maxsize=4_096)
-def _places(text: bytes, length: int) -> tuple[int, ...]:
+def places(text: bytes, length: int) -> tuple[int, ...]:
     """Where the pieces of a text are in a filter of BITS_MAX; in a smaller one, the same modulo its size."""
-    places: dict[int, None] = {}
+    found: dict[int, None] = {}
     for start in range(len(text) - length + 1):
         piece = 0
         for byte in text[start : start + length]:
             piece = (piece + byte) * _SPREAD & 0xFFFFFFFF
-        places[piece >> 16] = None
-    return tuple(places)
+        found[piece >> 16] = None
+    return tuple(found)
+
+
+def all_set(bitmap: bytes, wanted: tuple[int, ...]) -> bool:
+    last = len(bitmap) * 8 - 1
+    for place in wanted:
+        at = place & last
+        if not bitmap[at >> 3] >> (at & 7) & 1:
+            return False
+    return True

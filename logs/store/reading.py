@@ -107,15 +107,14 @@ class Search:
         return block.last if self.sign > 0 else -block.first
 
     def _full(self, frontier: int) -> bool:
-        return sum(hit.key[0] >= frontier for hit in self.hits) >= self.wanted
+        return len(self.hits) >= self.wanted and self.hits[self.wanted - 1].key[0] >= frontier
 
     def _collect(self, columns: Columns, top: int, bottom: int) -> None:
         selection = scan.select(self.node, columns)
         if not selection:
             return
-        lines = scan.lines_of(selection, columns.lines)
         found = []
-        for line in reversed(lines) if self.sign > 0 else lines:
+        for line in scan.lines_of(selection, columns.lines, descending=self.sign > 0):
             when = self.sign * columns.times[line]
             if when < bottom:
                 break
@@ -150,13 +149,14 @@ class Search:
 def histogram(shelf: Shelf, node: Node, start: int, end: int, step: int, stop: Stop) -> Histogram:
     begin = start - start % step
     labels_only = scan.reads_labels_only(node)
+    wanted = scan.Pairs(node)
 
     def count(blocks: Sequence[Listed]) -> Histogram:
         buckets = {bucket: [0] * len(LEVELS) for bucket in range(begin, max(end, begin + 1), step)}
         rest = []
         if labels_only:
             for block, known in shelf.known(stop.when_late(blocks), grams=False):
-                if not _count_header(known, node, block, start, end, step, buckets):
+                if not _count_header(known, wanted, block, start, end, step, buckets):
                     rest.append(block)
         else:
             rest = list(blocks)
@@ -174,25 +174,25 @@ def histogram(shelf: Shelf, node: Node, start: int, end: int, step: int, stop: S
 
 
 def _count_header(
-    known: Known, node: Node, block: Listed, start: int, end: int, step: int, buckets: dict[int, list[int]]
+    known: Known, wanted: scan.Pairs, block: Listed, start: int, end: int, step: int, buckets: dict[int, list[int]]
 ) -> bool:
     """Counts a block by its header, if that tells exactly which of its lines are in which bucket."""
     inside = start <= block.first and block.last < end
     bucket = block.first - block.first % step
     if inside and block.last < bucket + step:
-        pairs = scan.pairs_of(node, known.header)
-        for pair, lines in known.by_pair:
-            if pair in pairs:
-                buckets[bucket][pair & 7] += lines
+        counts = buckets[bucket]
+        for service, level, lines in known.by_pair:
+            if wanted.matches(service, level):
+                counts[level] += lines
         return True
     starts = start % clock.MINUTE == 0 or start <= block.first
     ends = end % clock.MINUTE == 0 or block.last < end
     if step % clock.MINUTE or not (starts and ends):
         return False
-    pairs = scan.pairs_of(node, known.header)
+    services = known.header.services
     for minute, pair, lines in known.header.by_minute:
         when = minute * clock.MINUTE
-        if pair in pairs and start - start % clock.MINUTE <= when < end:
+        if start - start % clock.MINUTE <= when < end and wanted.matches(services[pair >> 3], pair & 7):
             buckets[when - when % step][pair & 7] += lines
     return True
 
@@ -206,16 +206,16 @@ def values(shelf: Shelf, node: Node, field: str, start: int, end: int, stop: Sto
     wanted, of_line = _field(field)
     having = all_of(node, wanted)
     by_header = field == "service" and scan.reads_labels_only(node)
+    pairs = scan.Pairs(node)
 
     def count(blocks: Sequence[Listed]) -> Counter[str]:
         counted: Counter[str] = Counter()
         whole = {block.pk for block in blocks if by_header and start <= block.first and block.last < end}
         counting = stop.when_late(block for block in blocks if block.pk in whole)
         for _block, known in shelf.known(counting, grams=False):
-            pairs = scan.pairs_of(node, known.header)
-            for pair, lines in known.by_pair:
-                if pair in pairs:
-                    counted[known.header.services[pair >> 3]] += lines
+            for service, level, lines in known.by_pair:
+                if pairs.matches(service, level):
+                    counted[service] += lines
         for block, columns in _opened(shelf, (block for block in blocks if block.pk not in whole), having, stop):
             for line in shelf.undamaged(block.pk, _lines_between, having, columns, start, end) or ():
                 if len(counted) < VALUES_MAX:

@@ -7,31 +7,36 @@ own predicate, for the lines that may match only. The two executions of a query 
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
-from functools import reduce
-from operator import and_, or_
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache, reduce
+from operator import attrgetter, or_
+from typing import TYPE_CHECKING, Final
 
-from logs.query import And, Everything, Field, Level, Metadata, Node, Not, Operator, Or, Text
+from logs.query import ON_NUMBERS, And, Everything, Field, Level, Metadata, Node, Not, Operator, Or, Text
 from logs.records import Level as RecordLevel
 from logs.records import LogRecord
-from logs.store.codec import LINE_END, Columns, Header
-from logs.store.grams import Column, Grams
+from logs.store.codec import LINE_END, Columns
+from logs.store.grams import LENGTHS, Column, Grams, all_set, places
+
+if TYPE_CHECKING:
+    from logs.store.shelf import Known
 
 Selection = int
 
 
-def select(node: Node, columns: Columns) -> Selection:
+def select(node: Node, columns: Columns, within: Selection | None = None) -> Selection:
+    """The lines that match. `within` says that no others are of interest: what is said of them may be wrong."""
     match node:
         case Everything():
             return _all(columns)
         case And(children=children):
-            return reduce(and_, _until_empty(children, columns))
+            return _all_of(children, columns, _all(columns) if within is None else within)
         case Or(children=children):
-            return reduce(or_, (select(child, columns) for child in children))
+            return reduce(or_, (select(child, columns, within) for child in children))
         case Not(child=child):
-            return _all(columns) ^ select(child, columns)
+            return _all(columns) ^ select(child, columns, within)
         case Level(levels=levels):
             return int.from_bytes(columns.levels.translate(_level_table(levels)), "little")
         case Text():
@@ -43,20 +48,24 @@ def select(node: Node, columns: Columns) -> Selection:
         case Field():
             return _field(node, columns)
         case Metadata():
-            return _metadata(node, columns)
+            return _metadata(node, columns, within)
         case _:
             raise TypeError(f"no scan for {type(node).__name__}")
 
 
-def lines_of(selection: Selection, lines: int) -> list[int]:
-    """The numbers of the selected lines, ascending."""
+def lines_of(selection: Selection, lines: int, *, descending: bool = False) -> Iterator[int]:
+    """The numbers of the selected lines."""
     marks = selection.to_bytes(lines, "little")
-    found = []
-    at = marks.find(1)
-    while at >= 0:
-        found.append(at)
-        at = marks.find(1, at + 1)
-    return found
+    if descending:
+        at = marks.rfind(1)
+        while at >= 0:
+            yield at
+            at = marks.rfind(1, 0, at)
+    else:
+        at = marks.find(1)
+        while at >= 0:
+            yield at
+            at = marks.find(1, at + 1)
 
 
 def levels_of(selection: Selection, columns: Columns) -> list[int]:
@@ -70,26 +79,57 @@ def levels_of(selection: Selection, columns: Columns) -> list[int]:
     ]
 
 
-def may_match(node: Node, header: Header, grams: Grams | None = None) -> bool:
-    """False only if no line of the block can match."""
+Sieve = Callable[["Known"], bool]
+
+
+def sieve(node: Node) -> Sieve:
+    """A test that is False only for blocks of which no line can match. Made once, asked of thousands of blocks."""
     match node:
         case And(children=children):
-            return all(may_match(child, header, grams) for child in children)
+            every = [sieve(child) for child in children]
+            return lambda known: all(may(known) for may in every)
         case Or(children=children):
-            return any(may_match(child, header, grams) for child in children)
-        case Level(levels=levels):
-            return any(header.level_mask >> level & 1 for level in levels)
+            either = [sieve(child) for child in children]
+            return lambda known: any(may(known) for may in either)
+        case Level(mask=mask):
+            return lambda known: bool(known.level_mask & mask)
         case Field(name="service"):
-            return any(map(node.matches_value, header.services))
+            return lambda known: any(map(node.matches_value, known.header.services))
         case Field(name="logger"):
-            return any(map(node.matches_value, header.loggers))
+            return lambda known: any(map(node.matches_value, known.header.loggers))
         case Text(folded=folded):
-            names = (*header.services, *header.loggers)
-            return bool(_columns_with(node, grams)) or any(folded in name.casefold() for name in names)
-        case Field() | Metadata():
-            return bool(_columns_with(node, grams))
+            held = [_held(column, needles) for column, needles in _sought(node)]
+            return lambda known: known.grams is None or folded in known.names or any(may(known.grams) for may in held)
+        case Metadata(value_needle=value):
+            ((column, keys),) = _sought(node)
+            has_key, has_value = _held(column, keys), _held(column, (value,))
+            return lambda known: (
+                known.grams is None or (has_key(known.grams) and (not known.grams.literal or has_value(known.grams)))
+            )
+        case Field(name=name) if name != "id":
+            ((column, needles),) = _sought(node)
+            has_text = _held(column, needles)
+            return lambda known: known.grams is None or has_text(known.grams)
         case _:
-            return True
+            return lambda known: True
+
+
+def _sought(node: Text | Field | Metadata) -> list[tuple[Column, tuple[bytes, ...]]]:
+    """In which columns a node looks for what: any one of the texts."""
+    match node:
+        case Text(folded=folded, metadata_needles=in_metadata):
+            text = (_encoded(folded),)
+            return [(Column.TEXTS, text), (Column.IDS, text), (Column.METADATA, in_metadata)]
+        case Field(name=name, value=value):
+            return [(Column.TEXTS if name in ("title", "message") else Column.IDS, (_encoded(value),))]
+        case Metadata(key_needles=keys):
+            return [(Column.METADATA, keys)]
+
+
+def _held(column: Column, needles: Iterable[bytes]) -> Callable[[Grams], bool]:
+    asked = [places(needle, LENGTHS[column]) for needle in needles]
+    bitmap = attrgetter(column.value)
+    return lambda grams: any(all_set(bitmap(grams), each) for each in asked)
 
 
 def asks_grams(node: Node) -> bool:
@@ -105,44 +145,28 @@ def asks_grams(node: Node) -> bool:
             return False
 
 
-def columns_for(node: Node, header: Header, grams: Grams | None) -> frozenset[str]:
+def columns_for(node: Node, grams: Grams | None) -> frozenset[str]:
     """The columns that `select` will open."""
     match node:
         case And(children=children) | Or(children=children):
-            return frozenset().union(*(columns_for(child, header, grams) for child in children))
+            return frozenset().union(*(columns_for(child, grams) for child in children))
         case Not(child=child):
-            return columns_for(child, header, grams)
+            return columns_for(child, grams)
         case Level() | Field(name="service" | "logger"):
             return frozenset({"labels"})
         case Field(name="id"):
             return frozenset({"times", "sequences"})
         case Text() | Field() | Metadata():
-            return frozenset(_columns_with(node, grams))
+            return frozenset(column for column, _needles in _to_search(node, grams))
         case _:
             return frozenset()
 
 
-def _columns_with(node: Text | Field | Metadata, grams: Grams | None) -> list[Column]:
-    """The text columns in which a node may find what it looks for."""
-    match node:
-        case Text(folded=folded, metadata_needles=in_metadata):
-            text = _encoded(folded)
-            asked = {Column.TEXTS: (text,), Column.IDS: (text,), Column.METADATA: in_metadata}
-            return [column for column, needles in asked.items() if _any_held(column, needles, grams)]
-        case Field(name=name, value=value):
-            column = _column_of(name)
-            return [column] if _any_held(column, (_encoded(value),), grams) else []
-        case Metadata(key_needles=keys, value_needle=value):
-            by_value = not grams or not grams.literal or grams.may_hold(Column.METADATA, value)
-            return [Column.METADATA] if by_value and _any_held(Column.METADATA, keys, grams) else []
-
-
-def _any_held(column: Column, needles: Iterable[bytes], grams: Grams | None) -> bool:
-    return grams is None or any(grams.may_hold(column, needle) for needle in needles)
-
-
-def _column_of(name: str) -> Column:
-    return Column.TEXTS if name in ("title", "message") else Column.IDS
+def _to_search(node: Text | Field | Metadata, grams: Grams | None) -> Iterator[tuple[Column, list[bytes]]]:
+    """What to look for in which columns, less what the filters deny."""
+    for column, needles in _sought(node):
+        if held := [needle for needle in needles if grams is None or grams.may_hold(column, needle)]:
+            yield column, held
 
 
 def _encoded(text: str) -> bytes:
@@ -162,13 +186,19 @@ def reads_labels_only(node: Node) -> bool:
             return False
 
 
-def pairs_of(node: Node, header: Header) -> set[int]:
-    """The pairs of service and level whose lines match a node that reads labels only."""
-    return {
-        pair
-        for pair in header.pairs
-        if node.matches(LogRecord(0, RecordLevel(pair & 7), header.services[pair >> 3], ""))
-    }
+class Pairs:
+    """Which pairs of service and level match a node that reads labels only. The same pairs come in every block."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._known: dict[tuple[str, int], bool] = {}
+
+    def matches(self, service: str, level: int) -> bool:
+        known = self._known.get((service, level))
+        if known is None:
+            known = self._node.matches(LogRecord(0, RecordLevel(level), service, ""))
+            self._known[service, level] = known
+        return known
 
 
 def _all(columns: Columns) -> Selection:
@@ -179,13 +209,12 @@ def _all(columns: Columns) -> Selection:
 _COST: Final = {Level: 0, Field: 1, Text: 2, Metadata: 3}
 
 
-def _until_empty(children: Iterable[Node], columns: Columns) -> Iterator[Selection]:
-    so_far = _all(columns)
+def _all_of(children: Iterable[Node], columns: Columns, so_far: Selection) -> Selection:
     for child in sorted(children, key=lambda child: _COST.get(type(child), 4)):
-        so_far &= select(child, columns)
-        yield so_far
+        so_far &= select(child, columns, so_far)
         if not so_far:
-            return
+            break
+    return so_far
 
 
 def _level_table(levels: Iterable[RecordLevel]) -> bytes:
@@ -229,11 +258,10 @@ def _label(node: Field, columns: Columns) -> Selection:
 
 
 def _text(node: Text, columns: Columns) -> Selection:
-    needle = _encoded(node.folded)
     found: set[int] = set()
-    for column in _columns_with(node, columns.grams):
-        for text in node.metadata_needles if column is Column.METADATA else (needle,):
-            found.update(_lines_with(columns.folded(column), text))
+    for column, needles in _to_search(node, columns.grams):
+        for needle in needles:
+            found.update(_lines_with(columns.folded(column), needle))
     selection = _marks(found, columns.lines)
     for name, values in (("service", columns.header.services), ("logger", columns.header.loggers)):
         if any(node.folded in value.casefold() for value in values):
@@ -242,13 +270,12 @@ def _text(node: Text, columns: Columns) -> Selection:
 
 
 def _field(node: Field, columns: Columns) -> Selection:
-    if node.operator is Operator.EXISTS:
-        candidates: Iterable[int] = range(columns.lines)
-    elif column := _columns_with(node, columns.grams):
-        candidates = _lines_with(columns.folded(column[0]), _encoded(node.value))
-    else:
-        candidates = ()
-    return _marks((line for line in candidates if node.matches_value(columns.field(node.name, line))), columns.lines)
+    found: list[int] = []
+    for column, needles in _to_search(node, columns.grams):
+        exists = node.operator is Operator.EXISTS
+        candidates = range(columns.lines) if exists else _lines_with(columns.folded(column), needles[0])
+        found += [line for line in candidates if node.matches_value(columns.field(node.name, line))]
+    return _marks(found, columns.lines)
 
 
 def _id(node: Field, columns: Columns) -> Selection:
@@ -271,12 +298,40 @@ def _lines_at(record_id: str, columns: Columns) -> list[int]:
     return [line for line in same_time if columns.sequences[line] == wanted]
 
 
-def _metadata(node: Metadata, columns: Columns) -> Selection:
-    if not _columns_with(node, columns.grams):
-        return 0
-    folded = columns.folded(Column.METADATA)
-    candidates = {line for needle in node.key_needles for line in _lines_with(folded, needle)}
-    if node.value_needle and columns.grams and columns.grams.literal:
-        candidates.intersection_update(_lines_with(folded, node.value_needle))
-    lines = columns.metadata_lines
-    return _marks((line for line in candidates if node.found_in(lines[line])), columns.lines)
+def _metadata(node: Metadata, columns: Columns, within: Selection | None) -> Selection:
+    candidates: set[int] = set()
+    for column, keys in _to_search(node, columns.grams):
+        folded = columns.folded(column)
+        if node.number is not None and node.operator in ON_NUMBERS:
+            candidates.update(_lines_with_number(node, keys, folded))
+        else:
+            candidates.update(line for key in keys for line in _lines_with(folded, key))
+        if candidates and node.value_needle and columns.grams and columns.grams.literal:
+            candidates.intersection_update(_lines_with(folded, node.value_needle))
+    if within is not None:
+        candidates.intersection_update(lines_of(within, columns.lines))
+    return _marks((line for line in candidates if node.found_in(columns.metadata_lines[line])), columns.lines)
+
+
+def _lines_with_number(node: Metadata, keys: Iterable[bytes], folded: bytes) -> Iterator[int]:
+    """The lines in which a key has a number that compares as asked, or something that has to be read properly."""
+    assert node.number is not None
+    compares, wanted = ON_NUMBERS[node.operator], node.number
+    fits = lru_cache(maxsize=1_024)(lambda digits: not digits or compares(float(digits), wanted))
+    pattern = _number_after(tuple(keys))
+    if not any(map(fits, set(pattern.findall(folded)))):
+        return
+    line = begin = 0
+    for found in pattern.finditer(folded):
+        if fits(found[1] or b""):
+            line += folded.count(LINE_END, begin, found.start())
+            begin = found.start()
+            yield line
+
+
+@lru_cache(maxsize=256)
+def _number_after(keys: tuple[bytes, ...]) -> re.Pattern[bytes]:
+    """A key with its number, if that is a plain one: up to 15 digits, which a float keeps."""
+    return re.compile(
+        rb"(?:" + b"|".join(map(re.escape, keys)) + rb")(?:\s*:\s*(-?[0-9]{1,12}(?:\.[0-9]{1,3})?)(?=[,}\s]))?"
+    )

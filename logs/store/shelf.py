@@ -45,14 +45,20 @@ class Known:
     def __init__(self, header: Header, grams: Grams | None = None) -> None:
         self.header = header
         self.grams = grams
+        self.level_mask = header.level_mask
 
     @cached_property
-    def by_pair(self) -> list[tuple[int, int]]:
-        """(pair, lines) over the whole block."""
+    def names(self) -> str:
+        """Of services and loggers, without regard to case."""
+        return "\0".join((*self.header.services, *self.header.loggers)).casefold()
+
+    @cached_property
+    def by_pair(self) -> list[tuple[str, int, int]]:
+        """(service, level, lines) over the whole block."""
         totals = dict.fromkeys(self.header.pairs, 0)
         for _minute, pair, lines in self.header.by_minute:
             totals[pair] += lines
-        return list(totals.items())
+        return [(self.header.services[pair >> 3], pair & 7, lines) for pair, lines in totals.items()]
 
 
 class Moved(Exception):  # noqa: N818 - no error: a reader starts again
@@ -118,7 +124,7 @@ class Shelf:
             if strange:
                 found |= self._look_up(strange, found, grams)
             for block in batch:
-                if (known := found[block.pk]) is not None:
+                if known := found[block.pk]:
                     yield block, known
                 elif block.pk not in self.damaged:
                     raise Moved
@@ -171,12 +177,9 @@ class Shelf:
 
         Raises Moved at a block that has gone.
         """
+        may_match = scan.sieve(node)
         for batch in _growing(self.known(blocks, grams=scan.asks_grams(node)), OPENED):
-            candidates = {
-                block.pk: scan.columns_for(node, known.header, known.grams)
-                for block, known in batch
-                if scan.may_match(node, known.header, known.grams)
-            }
+            candidates = {block.pk: scan.columns_for(node, known.grams) for block, known in batch if may_match(known)}
             read = self.read(candidates, names.union(*candidates.values())) if candidates else {}
             for block, known in batch:
                 if block.pk not in candidates:

@@ -31,8 +31,12 @@ FIELD_END: Final = b"\xfe"
 BLOCK_LINES: Final = 2_048
 SMALL: Final = BLOCK_LINES // 2  # lines; smaller blocks are merged
 SPAN_MAX: Final = clock.HOUR  # of one block, so that a late line doesn't stretch a block over days
-_TEXTS: Final = ("title", "message")  # fields of the texts column, in their order
-_IDS: Final = ("request_id", "trace_id", "span_id")
+# Where a text field is: its column, and its place in the line.
+_FIELDS: Final = {
+    "title": (Column.TEXTS, 0), "message": (Column.TEXTS, 1),
+    "request_id": (Column.IDS, 0), "trace_id": (Column.IDS, 1), "span_id": (Column.IDS, 2),
+}  # fmt: skip
+_FEW: Final = 12  # lines of text columns that are cut out one by one: those of four records
 # A checksum in each column: flipped bytes are found when it is opened, and never shown as somebody's line.
 _OPTIONS: Final[Mapping[int, int]] = {
     int(zstd.CompressionParameter.compression_level): 1,
@@ -194,6 +198,7 @@ class Columns:
     """A block, opened column by column as they are asked for."""
 
     grams: Grams | None = None  # filters of its text columns, if somebody made them
+    _cut = 0
 
     def __init__(self, block: Block) -> None:
         self._block = block
@@ -263,21 +268,24 @@ class Columns:
     def _folded(self) -> dict[Column, bytes]:
         return {}
 
-    @cached_property
-    def text_lines(self) -> list[bytes]:
-        return self.texts.split(LINE_END)
+    def line(self, column: Column, number: int) -> bytes:
+        """One line of a text column. A few are cut out one by one; for more, all are."""
+        lines = self._lines.get(column)
+        if lines is None:
+            data: bytes = getattr(self, column)
+            self._cut += 1
+            if self._cut <= _FEW:
+                return nth_line(data, number)
+            lines = self._lines[column] = data.split(LINE_END)
+        return lines[number]
 
     @cached_property
-    def id_lines(self) -> list[bytes]:
-        return self.ids.split(LINE_END)
-
-    @cached_property
-    def metadata_lines(self) -> list[bytes]:
-        return self.metadata.split(LINE_END)
+    def _lines(self) -> dict[Column, list[bytes]]:
+        return {}
 
     def record(self, line: int) -> LogRecord:
-        title, _, message = self.text_lines[line].partition(FIELD_END)
-        request_id, trace_id, span_id = self.id_lines[line].split(FIELD_END)
+        title, _, message = self.line(Column.TEXTS, line).partition(FIELD_END)
+        request_id, trace_id, span_id = self.line(Column.IDS, line).split(FIELD_END)
         return LogRecord(
             timestamp=self.times[line],
             level=Level(self.levels[line]),
@@ -288,15 +296,14 @@ class Columns:
             request_id=request_id.decode(),
             trace_id=trace_id.decode(),
             span_id=span_id.decode(),
-            metadata=self.metadata_lines[line],
+            metadata=self.line(Column.METADATA, line),
             sequence=self.sequences[line],
         )
 
     def field(self, name: str, line: int) -> str:
         """One text field of a line: title, message, or one of the ids."""
-        if name in _TEXTS:
-            return self.text_lines[line].split(FIELD_END)[_TEXTS.index(name)].decode()
-        return self.id_lines[line].split(FIELD_END)[_IDS.index(name)].decode()
+        column, place = _FIELDS[name]
+        return self.line(column, line).split(FIELD_END)[place].decode()
 
     @property
     def positions(self) -> list[tuple[int, int]]:
@@ -310,6 +317,22 @@ class Columns:
 
     def records(self) -> list[LogRecord]:
         return [self.record(line) for line in range(self.lines)]
+
+
+def nth_line(data: bytes, number: int) -> bytes:
+    """A line of a text column, by its number from 0: found by halving, without cutting the others."""
+    begin, end, before = 0, len(data), number
+    while before and end - begin > 2_048:
+        middle = (begin + end) // 2
+        ended = data.count(LINE_END, begin, middle)
+        if ended >= before:
+            end = middle
+        else:
+            begin, before = middle, before - ended
+    for _ in range(before):
+        begin = data.index(LINE_END, begin) + 1
+    stop = data.find(LINE_END, begin)
+    return data[begin:] if stop < 0 else data[begin:stop]
 
 
 def fold(data: bytes) -> bytes:

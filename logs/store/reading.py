@@ -18,6 +18,7 @@ from logs.records import LEVELS, LogRecord
 from logs.store import scan
 from logs.store.base import Direction, Histogram, Page, Position
 from logs.store.codec import Columns
+from logs.store.grams import Column
 from logs.store.shelf import Known, Listed, Moved, Shelf, Stored
 
 LISTED: Final = 256  # blocks that a search lists at once
@@ -237,7 +238,7 @@ def _field(name: str) -> tuple[Node, Callable[[Columns, int], Iterable[str]]]:
         case Field(name=known):
             return wanted, lambda columns, line: (columns.field(known, line),)
         case Metadata():
-            return wanted, lambda columns, line: wanted.texts_in(columns.metadata_lines[line])
+            return wanted, lambda columns, line: wanted.texts_in(columns.line(Column.METADATA, line))
     return wanted, lambda columns, line: (LEVELS[columns.levels[line]],)
 
 

@@ -310,7 +310,7 @@ def _metadata(node: Metadata, columns: Columns, within: Selection | None) -> Sel
             candidates.intersection_update(_lines_with(folded, node.value_needle))
     if within is not None:
         candidates.intersection_update(lines_of(within, columns.lines))
-    return _marks((line for line in candidates if node.found_in(columns.metadata_lines[line])), columns.lines)
+    return _marks((line for line in candidates if node.found_in(columns.line(Column.METADATA, line))), columns.lines)
 
 
 def _lines_with_number(node: Metadata, keys: Iterable[bytes], folded: bytes) -> Iterator[int]:

@@ -16,9 +16,10 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import psycopg
 
@@ -31,6 +32,10 @@ NO_POSTGRES = (
     "PostgreSQL's server programs are not here: run scripts/test-system as root, or install your system's "
     "package `postgresql`, or set SKIP_POSTGRES=1 to go without the tests that need it."
 )
+
+
+# For tests only: a power cut may take everything.
+UNSYNCED: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "100"}
 
 
 class ServerError(Exception):
@@ -54,13 +59,17 @@ class Server:
     def pid(self) -> int:
         return self.process.pid
 
-    def stop(self) -> None:
+    def end(self) -> None:
+        """What it wrote stays."""
         self.process.send_signal(self.signum)
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+    def stop(self) -> None:
+        self.end()
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
@@ -115,40 +124,16 @@ def postgres_user() -> str | None:
     return "postgres" if "postgres" in names else "nobody"
 
 
-def start_postgres(directory: Path, port: int) -> Server:
-    """Anybody on this machine may connect, nothing is synced: for tests only. The socket is in `directory`."""
+def start_postgres(directory: Path, port: int, options: Mapping[str, str] = UNSYNCED) -> Server:
+    """Anybody on this machine may connect. Data and socket are in `directory`; data that is there is used."""
     programs = postgres_bin()
     if programs is None:
         raise ServerError(NO_POSTGRES)
     data, user = directory / "data", postgres_user()
     if user:
         shutil.chown(directory, user, group_of(user))
-    initdb: list[str | Path] = [
-        programs / "initdb",
-        "-D",
-        data,
-        "-U",
-        "postgres",
-        "-A",
-        "trust",
-        "-E",
-        "UTF8",
-        "--locale=C",
-        "--no-sync",
-    ]
-    made = subprocess.run(
-        initdb,
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=directory,
-        user=user,
-        group=group_of(user),
-        extra_groups=[] if user else None,
-    )
-    if made.returncode:
-        raise ServerError(f"initdb failed: {made.stderr.strip()}")
-    options = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "100"}
+    if not data.exists():
+        _initdb(programs, data, user)
     flags = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
     command: list[str | Path] = [
         programs / "postgres",
@@ -165,6 +150,34 @@ def start_postgres(directory: Path, port: int) -> Server:
     server = start(command, directory, user=user, signum=signal.SIGINT)
     await_ready(server, "PostgreSQL", lambda: _accepts(directory, port))
     return server
+
+
+def _initdb(programs: Path, data: Path, user: str | None) -> None:
+    command: list[str | Path] = [
+        programs / "initdb",
+        "-D",
+        data,
+        "-U",
+        "postgres",
+        "-A",
+        "trust",
+        "-E",
+        "UTF8",
+        "--locale=C",
+        "--no-sync",
+    ]
+    made = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=data.parent,
+        user=user,
+        group=group_of(user),
+        extra_groups=[] if user else None,
+    )
+    if made.returncode:
+        raise ServerError(f"initdb failed: {made.stderr.strip()}")
 
 
 def _accepts(directory: Path, port: int) -> bool:

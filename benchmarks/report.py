@@ -41,6 +41,14 @@ def percentile(values: Sequence[float], share: float) -> float:
     return sorted(values)[math.ceil(share * len(values)) - 1]
 
 
+def ratio(value: float, base: float) -> str:
+    """How many times `base` it is, in figures that tell something."""
+    if not base or math.isnan(value / base):
+        return "–"
+    times = value / base
+    return f"{times:,.0f} ×" if times >= 100 else f"{times:.1f} ×" if times >= 1 else f"{times:.2g} ×"
+
+
 def table(title: str, where: str, head: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     """Text with aligned columns: the first to the left, numbers to the right."""
     cells = [list(head), *[[_shown(cell) for cell in row] for row in rows]]

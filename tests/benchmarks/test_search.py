@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -106,14 +106,30 @@ def test_a_deletion_that_takes_a_younger_line_is_wrong(
     assert not search.delete(BlockStore(database="logs"), known).right
 
 
-def test_an_answer_that_takes_too_long_has_no_times_and_is_not_wrong() -> None:
-    def slow() -> questions.Answer:
-        raise TooSlowError
+def answering(*answers: questions.Answer | None) -> Callable[[], questions.Answer]:
+    """None is one that takes too long."""
+    left = iter(answers)
 
-    timing = search.timed(slow, [], 3)
+    def answer() -> questions.Answer:
+        if (said := next(left)) is None:
+            raise TooSlowError
+        return said
+
+    return answer
+
+
+def test_an_answer_that_takes_too_long_has_no_times_and_is_not_wrong() -> None:
+    timing = search.timed(answering(None), [], 3)
 
     assert timing == Timing([], right=True)
     assert search._ms(timing, 0.5) == "> 10 s"
+
+
+def test_the_first_answer_must_be_right_and_its_time_counts_only_if_it_is_alone() -> None:
+    assert len(search.timed(answering([], []), [], repeat=1).times) == 1
+    assert len(search.timed(answering([]), [], repeat=0).times) == 1
+    assert not search.timed(answering([(1, "span")]), [], repeat=0).right
+    assert not search.timed(answering([(1, "span")], None), [], repeat=1).right
 
 
 def test_too_much_memory_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:

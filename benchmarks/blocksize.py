@@ -7,7 +7,9 @@ For each size a store is filled, merged and asked, on one core. The exit code is
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -47,19 +49,19 @@ def count_blocks(place: Place) -> int:
         return store.stats()["blocks"]
 
 
-def table_rows(outcomes: dict[int, Outcome], lines: int) -> list[list[report.Cell]]:
-    """A column for each size."""
-    each = outcomes.values()
-    figures: list[list[report.Cell]] = [
-        ["lines in a block", *(lines / outcome.blocks for outcome in each)],
-        ["append, lines/s", *(round(lines / outcome.appended.took) for outcome in each)],
-        ["upkeep, µs/line", *(1e6 * outcome.upkeep / lines for outcome in each)],
-        ["B/line", *(outcome.bytes / lines for outcome in each)],
-    ]
-    searches: list[list[report.Cell]] = [
-        [f"{name}, p50 ms", *(1_000 * outcome.timings[name].p50 for outcome in each)] for name in ASKED
-    ]
-    return figures + searches
+def table_rows(outcomes: Sequence[Outcome], lines: int) -> list[list[report.Cell]]:
+    """Two columns for each size: the figure, and the CPU time that belongs to it."""
+    figures: dict[str, Callable[[Outcome], tuple[report.Cell, report.Cell]]] = {
+        "lines in a block": lambda outcome: (lines / outcome.blocks, None),
+        "append, lines/s": lambda outcome: (round(lines / outcome.appended.took), 1e6 * outcome.appended.cpu / lines),
+        "upkeep, µs/line": lambda outcome: (1e6 * outcome.upkeep / lines, None),
+        "B/line": lambda outcome: (outcome.bytes / lines, None),
+    }
+    found = [[name, *chain.from_iterable(map(figure, outcomes))] for name, figure in figures.items()]
+    for name in ASKED:
+        timings = [outcome.timings[name] for outcome in outcomes]
+        found.append([f"{name}, p50 ms", *chain(*((1_000 * each.p50, 1_000 * each.cpu) for each in timings))])
+    return found
 
 
 def main() -> int:
@@ -82,8 +84,8 @@ def main() -> int:
                 with stores.site(database, directory / f"{database}-{size}") as site:
                     outcomes[size] = measure(site.blocks, known, lines, size, options.repeat)
         title = f"Size of a block on {database}: {options.lines:,} lines"
-        head = ("at most", *(f"{size:,}" for size in sizes))
-        print(report.table(title, where, head, table_rows(outcomes, options.lines)))
+        head = ("at most", *chain(*((f"{size:,}", "CPU") for size in sizes)))
+        print(report.table(title, where, head, table_rows([*outcomes.values()], options.lines)))
         wrong += [
             f"{database}, blocks of {size:,}: the answer is wrong: {name}."
             for size, outcome in outcomes.items()

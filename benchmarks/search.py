@@ -10,12 +10,14 @@ answer is wrong, if the deletion of old lines leaves any or takes others, or if 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from statistics import median
 from typing import Final
 
 from benchmarks import corpus, product, report, rows, stores
@@ -40,6 +42,7 @@ class Timing:
 
     times: list[float]
     right: bool
+    cpu: float = math.nan  # seconds of this process' own, in the median repetition
 
     @property
     def p50(self) -> float:
@@ -123,22 +126,24 @@ def ask_rows(place: Place, known: Facts, repeat: int) -> dict[str, Timing]:
 
 def timed(answer: Callable[[], Answer], right: Answer, repeat: int) -> Timing:
     """The first answer is looked at; its time counts if there is no other."""
-    times: list[float] = []
+    clocked: list[tuple[float, float]] = []
     is_right = True  # an answer that nobody waits for is not wrong
     try:
         first, said = _clocked(answer)
         is_right, until = said == right, time.monotonic() + LONG
-        while len(times) < repeat and time.monotonic() < until:
-            times.append(_clocked(answer)[0])
+        while len(clocked) < repeat and time.monotonic() < until:
+            clocked.append(_clocked(answer)[0])
     except TooSlowError:
         return Timing([], is_right)
-    return Timing(times or [first], is_right)
+    times, cpu = zip(*clocked or [first], strict=True)
+    return Timing(list(times), is_right, median(cpu))
 
 
-def _clocked(answer: Callable[[], Answer]) -> tuple[float, Answer]:
-    began = time.perf_counter()
+def _clocked(answer: Callable[[], Answer]) -> tuple[tuple[float, float], Answer]:
+    """Seconds and CPU seconds, and what was said."""
+    cpu, began = time.process_time(), time.perf_counter()
     said = answer()
-    return time.perf_counter() - began, said
+    return (time.perf_counter() - began, time.process_time() - cpu), said
 
 
 def delete_from_store(place: Place, known: Facts) -> Timing:
@@ -220,7 +225,7 @@ def run(
 def head(results: Iterable[Result]) -> list[str]:
     found = ["ms"]
     for result in results:
-        found += [f"{result.site} p50", "p99", "cold", "rows p50", "rows/store"]
+        found += [f"{result.site} p50", "CPU", "p99", "cold", "rows p50", "rows/store"]
     return found
 
 
@@ -229,7 +234,7 @@ def row(name: str, results: Iterable[Result]) -> list[report.Cell]:
     cells: list[report.Cell] = [name]
     for result in results:
         store, table = result.warm[name], result.rows.get(name)
-        cells += [_ms(store, 0.5), _ms(store, 0.99), _ms(result.cold.get(name), 0.5)]
+        cells += [_ms(store, 0.5), 1_000 * store.cpu, _ms(store, 0.99), _ms(result.cold.get(name), 0.5)]
         cells += [_ms(table, 0.5), report.ratio(table.p50, store.p50) if table else None]
     return cells
 

@@ -264,7 +264,7 @@ def ask(store: BaseLogStore, question: Question, facts: Facts, patience: float) 
                 if lines
             }
         case "values":
-            return dict(store.values(node, "service", deadline=patience))
+            return dict(store.values(node, "service", deadline=patience).counts)
         case "context":
             records = store.context(facts.position, node=node, before=PAGE // 2, after=PAGE // 2)
         case _:

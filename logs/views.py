@@ -259,7 +259,7 @@ def services(request: HttpRequest) -> HttpResponse:
         return _bad_request(error)
     counted = _store().values(
         search.node, "service", start=search.start, end=search.end, limit=200, deadline=COUNT_SECONDS
-    )
+    ).counts
     known = dict(counted)
     missing = [(name, 0) for name in chosen if name not in known]
     return render(request, "logs/page.html#services", {"found": [*counted, *missing], "chosen": chosen})
@@ -360,7 +360,7 @@ def _request_lines(record: LogRecord) -> dict[str, Any] | None:
     parameters = QueryDict(request_span(record.timestamp), mutable=True)
     parameters["q"] = term
     search = parse_search(parameters, now=clock.now())
-    counted = _store().values(search.node, "service", start=search.start, end=search.end, deadline=0.5)
+    counted = _store().values(search.node, "service", start=search.start, end=search.end, deadline=0.5).counts
     return {
         "url": f"{reverse('logs:page')}?{parameters.urlencode()}",
         "lines": sum(lines for _, lines in counted),

@@ -1,7 +1,7 @@
 """Where records are kept: `log_stores["default"]` is the store that LOG_STORES names."""
 
 from core.backends import Backends
-from logs.store.base import Backlog, BaseLogStore, Commit, Dropped, Histogram, Incoming, Page, Usage
+from logs.store.base import Backlog, BaseLogStore, Commit, Dropped, Histogram, Incoming, Page, Usage, Values
 
 log_stores: Backends[BaseLogStore] = Backends("LOG_STORES")
 
@@ -14,5 +14,6 @@ __all__ = [
     "Incoming",
     "Page",
     "Usage",
+    "Values",
     "log_stores",
 ]

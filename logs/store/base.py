@@ -57,6 +57,13 @@ class Histogram(msgspec.Struct, frozen=True):
         return [sum(counts) for counts in zip(*self.buckets.values(), strict=True)] or [0] * len(LEVELS)
 
 
+class Values(msgspec.Struct, frozen=True):
+    """The most frequent values of a field, with their numbers of lines."""
+
+    counts: list[tuple[str, int]]
+    complete: bool  # False: the deadline passed first, or there are too many different values to know them all
+
+
 class Backlog(msgspec.Struct, frozen=True):
     newest: int  # pass as `number` to go on
     records: list[tuple[int, LogRecord]]  # (commit, record), by commit and position
@@ -117,8 +124,11 @@ class BaseLogStore(ABC):
         prefix: str = "",
         limit: int = 50,
         deadline: float | None = None,
-    ) -> list[tuple[str, int]]:
-        """The most frequent values of `field` ("service" or "logger") with their numbers of lines."""
+    ) -> Values:
+        """The most frequent values of `field`: service, logger, level, title, an id, or a key of the metadata.
+
+        Raises QueryError for a field that has no values to count. Of a list in the metadata, each item counts.
+        """
 
     @abstractmethod
     def get(self, position: Position) -> LogRecord | None: ...

@@ -40,6 +40,7 @@ from logs.store.base import (
     Page,
     Position,
     Usage,
+    Values,
 )
 from logs.store.codec import SMALL, Block, Columns
 from logs.store.grams import Column, Grams
@@ -163,12 +164,13 @@ class BlockStore(BaseLogStore):
         prefix: str = "",
         limit: int = 50,
         deadline: float | None = None,
-    ) -> list[tuple[str, int]]:
-        span = start or 0, NO_LIMIT if end is None else end
-        counted = reading.values(self.shelf, node, field, *span, Stop(deadline))
+    ) -> Values:
+        stop = Stop(deadline)
+        counted = reading.values(self.shelf, node, field, start or 0, NO_LIMIT if end is None else end, stop)
         folded = prefix.casefold()
         found = [item for item in counted.items() if item[0] and item[0].casefold().startswith(folded)]
-        return heapq.nsmallest(limit, found, key=lambda item: (-item[1], item[0]))
+        most = heapq.nsmallest(limit, found, key=lambda item: (-item[1], item[0]))
+        return Values(most, complete=not stop.late and len(counted) < reading.VALUES_MAX)
 
     def last_commit(self) -> int:
         return LogCommit.objects.using(self.database).aggregate(number=Max("pk"))["number"] or 0

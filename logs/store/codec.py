@@ -29,7 +29,7 @@ else:
 LINE_END: Final = b"\xff"
 FIELD_END: Final = b"\xfe"
 BLOCK_LINES: Final = 2_048
-SMALL: Final = BLOCK_LINES // 2  # lines; smaller blocks are merged
+SMALL: Final = BLOCK_LINES * 3 // 4  # lines; smaller blocks are merged
 SPAN_MAX: Final = clock.HOUR  # of one block, so that a late line doesn't stretch a block over days
 # Where a text field is: its column, and its place in the line.
 _FIELDS: Final = {

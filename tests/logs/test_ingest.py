@@ -5,59 +5,29 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
-from django.db import DataError, OperationalError, connections
+from django.db import DataError, OperationalError
 from pytest_django.fixtures import Settings
 
 from logs import ingest, stream
 from logs.ingest import Ingester, consumer_name
 from logs.models import DeadLetter
-from logs.query import Everything
 from logs.records import Level, LogRecord
 from logs.store import Commit, Incoming, log_stores
 from logs.store.blocks import BlockStore
 from monitor import valkey
 from tests import servers
 from tests.logs.corpus import START, corpus
+from tests.logs.ingesting import lines, records, running
 from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "logs"])
 
 STREAM = "pharos:logs"
-
-
-@contextmanager
-def running(name: str = "one", store: Any = None, **options: Any) -> Iterator[Ingester]:
-    ingester = Ingester(name, store or log_stores["default"], options.pop("publish", lambda commit: None), **options)
-
-    def run() -> None:
-        try:
-            ingester.run()
-        finally:
-            connections.close_all()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield ingester
-    finally:
-        ingester.stop()
-        thread.join(10)
-        assert not thread.is_alive()
-
-
-def lines() -> int:
-    return log_stores["default"].stats()["lines"]
-
-
-def records() -> list[LogRecord]:
-    return log_stores["default"].search(Everything(), limit=10_000).records
 
 
 # --- The three layouts ---------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Dead letters: read, and sent again. Retention rules, saved queries. Everything else of the room is on its pages."""
+"""Log sources, dead letters, retention rules, saved queries. Everything else of the room is on its pages."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import redis
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse
@@ -17,7 +18,8 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import action
 
 from logs import ingest, retention, saved, stream
-from logs.models import DeadLetter, RetentionRule, SavedQuery
+from logs.models import DeadLetter, LogSource, RetentionRule, SavedQuery
+from logs.sources.states import states
 
 
 @admin.register(DeadLetter)
@@ -55,6 +57,25 @@ class DeadLetterAdmin(ModelAdmin):  # type: ignore[misc]
             )
             return
         messages.success(request, _("Sent %(sent)d entries again.") % {"sent": sent})
+
+
+@admin.register(LogSource)
+class LogSourceAdmin(ModelAdmin):  # type: ignore[misc]
+    list_display = ["name", "kind", "enabled", "state", "comment"]
+    list_filter = ["kind", "enabled"]
+    search_fields = ["name", "comment"]
+
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        """Redis is asked once for the whole page."""
+        changelist: ChangeList = super().get_changelist_instance(request)
+        found = states(list(changelist.result_list))
+        for source in changelist.result_list:
+            source.found = found[source.pk]
+        return changelist
+
+    @admin.display(description=_("state"))
+    def state(self, source: LogSource) -> str:
+        return getattr(source, "found", "")
 
 
 @admin.register(RetentionRule)

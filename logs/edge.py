@@ -27,7 +27,7 @@ from accounts import keys
 from accounts.models import Scope
 from core import clock
 from logs import context, stream
-from logs.sources import json_lines
+from logs.sources import json_lines, streams
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -139,7 +139,8 @@ class Edge:
     async def _backlog_bytes(self) -> int:
         if time.monotonic() - self._backlog_at > BACKLOG_EVERY:
             self._backlog_at = time.monotonic()
-            self._backlog = await stream.backlog_bytes(self._client())
+            names = streams.active(await self._client().get(streams.REPORT))
+            self._backlog = await stream.backlog_bytes(self._client(), names)
         return self._backlog
 
 

@@ -25,11 +25,14 @@ from django.utils import timezone
 
 from logs import stream
 from logs.models import DeadLetter
+from logs.sources.channels import Listener
+from logs.sources.streams import REFRESH_EVERY, Sources
 from logs.store import BaseLogStore, Incoming
 
 log = logging.getLogger(__name__)
 
-COUNT: Final = 2_000  # entries read at once
+COUNT: Final = 2_000  # entries read at once, from all streams together
+COUNT_LEAST: Final = 100  # but so many from each, for one may be busy among many
 BATCH_LINES: Final = 8_192  # lines in a commit, about
 BLOCK_MS: Final = 500  # how long a read waits for something new, and so how long a stop may take
 LINGER: Final = 0.015  # seconds between two reads: a slow trickle makes 60 commits a second, not 1,000
@@ -90,12 +93,14 @@ class Ingester:
         self.store = store
         self.publish = publish
         self.client = client or stream.connect()
-        self.streams: list[str] = settings.LOG_STREAMS
+        self.streams: list[str] = []
         self.lines = 0
+        self._sources = Sources(self.client, name)
+        self._listener = Listener()
         self._stopped = threading.Event()
         self._trim = self.client.register_script(TRIM)
-        self._trim_allowed = True
-        self._next_claim = self._next_trim = 0.0
+        self._denied: set[str] = set()  # what this Redis user may not do
+        self._next_claim = self._next_trim = self._next_look = 0.0
         self._backlog = True  # own entries of an earlier life are read first
         self._redis_away = _Outage("Redis", settings.REDIS_URL)
         self._database_away = _Outage("The database", "")
@@ -104,24 +109,31 @@ class Ingester:
         self._stopped.set()
 
     def run(self) -> None:
-        while not self._stopped.is_set():
-            try:
-                self._make_groups()
-                self._redis_away.over()
-                self._read_until_stopped()
-            except redis.RedisError as error:
-                if isinstance(error, redis.ResponseError) and "NOGROUP" in str(error):
-                    continue  # somebody deleted the stream: make it again
-                self._redis_away.wait(error, self._stopped)
+        try:
+            while not self._stopped.is_set():
+                try:
+                    self._begin()
+                    self._redis_away.over()
+                    self._read_until_stopped()
+                except redis.RedisError as error:
+                    if isinstance(error, redis.ResponseError) and "NOGROUP" in str(error):
+                        continue  # somebody deleted a stream: see what there is
+                    self._redis_away.wait(error, self._stopped)
+        finally:
+            self._listener.stop()
 
-    def _make_groups(self) -> None:
-        for name in self.streams:
-            try:
-                self.client.xgroup_create(name, stream.GROUP, id="0", mkstream=True)
-            except redis.ResponseError as error:
-                if "BUSYGROUP" not in str(error):
-                    raise
+    def _begin(self) -> None:
+        self._sources.forget()
+        self._look()
         self._backlog = True
+
+    def _look(self) -> None:
+        """Sees which streams and channels there are to read now."""
+        self._next_look = time.monotonic() + REFRESH_EVERY
+        before, self.streams = self.streams, self._sources.refresh()
+        if set(self.streams) - set(before):
+            self._backlog = True  # we may have left something unfinished there in an earlier life
+        self._listener.listen(self._sources.channels)
 
     def _read_until_stopped(self) -> None:
         while not self._stopped.is_set():
@@ -133,8 +145,13 @@ class Ingester:
             if time.monotonic() >= self._next_trim:
                 self._next_trim = time.monotonic() + TRIM_EVERY
                 self._upkeep()
+            if time.monotonic() >= self._next_look:
+                self._look()
 
     def _read(self) -> list[Entry]:
+        if not self.streams:
+            self._stopped.wait(BLOCK_MS / 1_000)
+            return []
         if self._backlog:
             if entries := self._entries(self._read_group("0", block=None)):
                 return entries
@@ -146,17 +163,19 @@ class Ingester:
         return self._entries(self._read_group(">", block=BLOCK_MS))
 
     def _read_group(self, position: str, block: int | None) -> Any:
+        count = max(COUNT // len(self.streams), COUNT_LEAST)
         return self.client.xreadgroup(
-            stream.GROUP, self.name, dict.fromkeys(self.streams, position), count=COUNT, block=block
+            stream.GROUP, self.name, dict.fromkeys(self.streams, position), count=count, block=block
         )
 
     def _claim(self) -> list[Entry]:
         entries: list[Entry] = []
-        for name in self.streams:
-            _, claimed, *_ = self.client.xautoclaim(
-                name, stream.GROUP, self.name, min_idle_time=CLAIM_IDLE_MS, count=COUNT
-            )
-            entries += self._entries([(name.encode(), claimed)])
+        with self._may("take over what other ingesters left unfinished (XAUTOCLAIM)") as allowed:
+            for name in self.streams if allowed else ():
+                _, claimed, *_ = self.client.xautoclaim(
+                    name, stream.GROUP, self.name, min_idle_time=CLAIM_IDLE_MS, count=COUNT
+                )
+                entries += self._entries([(name.encode(), claimed)])
         if entries:
             log.warning("Took over %s entries that another ingester had left unfinished", f"{len(entries):,}")
         return entries
@@ -245,15 +264,21 @@ class Ingester:
         pipe.execute(raise_on_error=False)
 
     def _upkeep(self) -> None:
-        self.client.set(f"{stream.ALIVE}ingest:{self.name}", self.lines, ex=stream.ALIVE_FOR)
-        if not self._trim_allowed:
-            return
-        try:
-            for name in self.streams:
+        with self._may("say that it is alive (SET pharos:alive:ingest:*): health won't count it") as allowed:
+            if allowed:
+                self.client.set(f"{stream.ALIVE}ingest:{self.name}", self.lines, ex=stream.ALIVE_FOR)
+        with self._may("trim streams: their owner has to bound them (XADD … MAXLEN)") as allowed:
+            for name in self.streams if allowed else ():
                 self._trim(keys=[name], args=[stream.GROUP, settings.LOG_STREAM_MAXLEN])
+
+    @contextmanager
+    def _may(self, what: str) -> Iterator[bool]:
+        """False for what the Redis user was denied before. A first denial ends the block, and is said."""
+        try:
+            yield what not in self._denied
         except redis.exceptions.NoPermissionError:
-            self._trim_allowed = False
-            log.warning("This Redis user may not trim streams: their owner has to bound them (XADD … MAXLEN)")
+            self._denied.add(what)
+            log.warning("This Redis user may not %s", what)
 
 
 class _Outage:

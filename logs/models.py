@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from django.conf import settings
@@ -16,6 +17,8 @@ from django.utils.translation import gettext_lazy as _
 from core import clock
 from logs import query
 from logs.search import SearchError, parse_search
+
+SOURCE_NAME_MAX: Final = 200  # characters in the name of a stream, as DeadLetter has it
 
 
 class LogBlock(models.Model):
@@ -95,7 +98,7 @@ class LogCommit(models.Model):
 class DeadLetter(models.Model):
     """A stream entry that could not be read, kept as it came with the reason. It can be sent again."""
 
-    stream = models.CharField(max_length=200)
+    stream = models.CharField(max_length=SOURCE_NAME_MAX)
     entry_id = models.CharField(max_length=50)
     reason = models.CharField(max_length=500)
     payload = models.JSONField(help_text=_("The entry's fields as text; bytes that are no UTF-8 are escaped."))
@@ -111,6 +114,50 @@ class DeadLetter(models.Model):
 
     def __str__(self) -> str:
         return f"{self.stream} {self.entry_id}"
+
+
+class LogSource(models.Model):
+    """Where lines come from beside PHAROS_LOG_STREAM: streams and channels of Redis (`logs.sources`)."""
+
+    class Kind(models.TextChoices):
+        STREAM = "stream", _("stream")
+        CHANNEL = "channel", _("Pub/Sub channel")
+
+    kind = models.CharField(
+        max_length=10,
+        choices=Kind.choices,
+        default=Kind.STREAM,
+        help_text=_(
+            "A stream keeps lines until they are stored. A channel has no memory: what is published while no ingester "
+            "listens is lost."
+        ),
+    )
+    name = models.CharField(
+        max_length=SOURCE_NAME_MAX,
+        help_text=_(
+            "Exact, or a pattern like app:*:logs. It is read within 10 seconds of saving. Pharos cuts streams to "
+            "PHAROS_LOG_STREAM_MAXLEN once their entries are stored."
+        ),
+    )
+    enabled = models.BooleanField(default=True, help_text=_("What is off is not read; its entries wait."))
+    comment = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        verbose_name = _("log source")
+        verbose_name_plural = _("log sources")
+        ordering = ["kind", "name"]
+        constraints = [models.UniqueConstraint(fields=["kind", "name"], name="log_source_once")]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.name}"
+
+    def clean(self) -> None:
+        if any(letter.isspace() or not letter.isprintable() for letter in self.name):
+            raise ValidationError({"name": _("A name has no spaces and no control characters: remove them.")})
+        if self.name and not re.sub(r"\[[^\]]*\]|[*?]", "", self.name):
+            raise ValidationError(
+                {"name": _("This matches everything in this Redis, what isn't logs as well: write a part of the name.")}
+            )
 
 
 class RetentionRule(models.Model):

@@ -6,15 +6,18 @@ the same identities twice, and it fits a signed 64-bit column:
     40 bits  milliseconds of the entry's id, since 2020-01-01 (until November 2054)
     10 bits  the entry's number within its millisecond
     10 bits  the line's place in the entry
-     3 bits  the stream, by its place in PHAROS_LOG_STREAM
+     3 bits  the stream: its place in PHAROS_LOG_STREAM, and for others a hash of the name
 
-A Redis whose clock was set back numbers more than 1,024 entries in one millisecond: the surplus is carried into the
-next millisecond, and two lines share an identity only if their timestamps agree to the microsecond as well.
+Two lines share an identity only if their streams share the number, their entries the id, and the lines the place and
+the timestamp to the microsecond. A Redis whose clock was set back numbers more than 1,024 entries in one
+millisecond: the surplus is carried into the next millisecond, and of those the entries' ids may differ.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
+from zlib import crc32
 
 EPOCH_MS: Final = 1_577_836_800_000  # 2020-01-01T00:00:00Z
 LINES_MAX: Final = 1 << 10  # lines in one entry
@@ -29,6 +32,11 @@ def parse_entry_id(entry_id: str) -> tuple[int, int]:
     """`"1700000000000-3"` → `(1700000000000, 3)`."""
     milliseconds, _, number = entry_id.partition("-")
     return int(milliseconds), int(number or 0)
+
+
+def stream_number(stream: str, named: Sequence[str]) -> int:
+    """The number of a stream where PHAROS_LOG_STREAM has `named`; the same in each process and after each start."""
+    return named.index(stream) if stream in named else crc32(stream.encode()) % STREAMS_MAX
 
 
 def sequence_of(entry_id: str, stream: int, place: int = 0) -> int:

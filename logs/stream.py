@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Final
 
@@ -22,7 +21,7 @@ from redis.retry import Retry
 
 from core import clock
 from logs.records import LogRecord, RecordError, canonical_field, from_flat, from_json
-from logs.sequence import LINES_MAX, sequence_of
+from logs.sequence import LINES_MAX, sequence_of, stream_number
 from logs.sources import json_lines
 from logs.store import Incoming, codec
 from logs.store.codec import Block
@@ -85,7 +84,7 @@ def _placed(records: Sequence[LogRecord]) -> list[LogRecord]:
 
 def incoming(stream: str, entry_id: str, fields: Mapping[bytes, bytes]) -> Incoming:
     """An entry as the store takes it. Raises EntryError."""
-    number = settings.LOG_STREAMS.index(stream) if stream in settings.LOG_STREAMS else 0
+    number = _number(stream)
     if _CHUNK in fields and _SEAL in fields:
         block = _unsealed(fields[_CHUNK], fields[_SEAL])
         block.base += sequence_of(entry_id, number)
@@ -96,6 +95,11 @@ def incoming(stream: str, entry_id: str, fields: Mapping[bytes, bytes]) -> Incom
         for place, record in enumerate(_records(fields, received))
     )
     return Incoming(stream, entry_id, records)
+
+
+@lru_cache(maxsize=1_024)
+def _number(stream: str) -> int:
+    return stream_number(stream, settings.LOG_STREAMS)
 
 
 def is_chunk(fields: Mapping[bytes, bytes]) -> bool:
@@ -141,21 +145,38 @@ def _from_json_field(value: bytes, received: int) -> list[LogRecord]:
     return parsed.records
 
 
-async def backlog_bytes(client: redis.asyncio.Redis) -> int:
+async def backlog_bytes(client: redis.asyncio.Redis, names: Sequence[str]) -> int:
     """About how many bytes of the streams are not stored yet."""
+    pipe = client.pipeline(transaction=False)
+    _ask_for_backlog(pipe, names)
+    return _backlog(await pipe.execute(raise_on_error=False))
+
+
+def backlog_bytes_now(client: redis.Redis, names: Sequence[str]) -> int:
+    """`backlog_bytes` for threads."""
+    pipe = client.pipeline(transaction=False)
+    _ask_for_backlog(pipe, names)
+    return _backlog(pipe.execute(raise_on_error=False))
+
+
+def _ask_for_backlog(pipe: Any, names: Sequence[str]) -> None:
+    for name in names:
+        pipe.xlen(name)
+        pipe.xinfo_groups(name)
+        pipe.memory_usage(name, samples=5)
+
+
+def _backlog(answers: Sequence[Any]) -> int:
     total = 0
-    for name in settings.LOG_STREAMS:
-        length = await client.xlen(name)
-        if not length:
-            continue
+    for length, groups, size in zip(answers[::3], answers[1::3], answers[2::3], strict=True):
+        if any(isinstance(answer, Exception) for answer in (length, groups, size)) or not length:
+            continue  # no stream yet
         waiting = length
-        with suppress(redis.ResponseError):  # no stream or group yet
-            for group in await client.xinfo_groups(name):
-                if group["name"] == GROUP.encode():
-                    lag = group.get("lag")
-                    waiting = group["pending"] + (length if lag is None else lag)
-        size = await client.memory_usage(name, samples=5) or 0
-        total += size * min(waiting, length) // length
+        for group in groups:
+            if group["name"] == GROUP.encode():
+                lag = group.get("lag")
+                waiting = group["pending"] + (length if lag is None else lag)
+        total += (size or 0) * min(waiting, length) // length
     return total
 
 

@@ -21,6 +21,7 @@ from core.pages import requires, shell
 from logs import retention, stream
 from logs.models import DeadLetter, RetentionRule, StoreEvent
 from logs.rows import colour_of
+from logs.sources import streams
 from logs.store import BaseLogStore, Usage, log_stores
 
 READ: Final = "logs.read_records"
@@ -79,7 +80,7 @@ class Report(msgspec.Struct, frozen=True):
 def report(store: BaseLogStore, usage: Sequence[Usage]) -> Report:
     stats = store.stats()
     services = by_service(usage)
-    streams, error = stream_states()
+    states, error = stream_states()
     return Report(
         lines=stats["lines"],
         blocks=stats["blocks"],
@@ -90,7 +91,7 @@ def report(store: BaseLogStore, usage: Sequence[Usage]) -> Report:
         services=services[:SERVICES_SHOWN],
         services_total=len(services),
         days=by_day(usage)[:DAYS_SHOWN],
-        streams=streams,
+        streams=states,
         redis_error=error,
         dead_letters=DeadLetter.objects.count(),
         dead_letters_waiting=DeadLetter.objects.filter(replayed_at=None).count(),
@@ -149,7 +150,7 @@ def stream_states() -> tuple[list[StreamState], str | None]:
     """The log streams; without Redis none, and the reason."""
     try:
         with stream.connect(REDIS_SECONDS) as client:
-            return [_state(client, name) for name in settings.LOG_STREAMS], None
+            return [_state(client, name) for name in streams.active(client.get(streams.REPORT))], None
     except (redis.RedisError, OSError) as error:
         return [], f"Redis is away: {str(error)[:200]}"
 

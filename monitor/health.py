@@ -16,6 +16,7 @@ from django.views.decorators.http import require_safe
 from core import clock
 from logs import stream
 from logs.api import json_response
+from logs.sources import streams
 
 TIMEOUT: Final = 2.0  # seconds
 LAG_MAX: Final = 30.0  # seconds that a line may wait before the installation counts as not ready
@@ -79,7 +80,7 @@ def ingest_lag() -> Check:
     """How long the oldest line that is not stored yet has been waiting."""
     with stream.connect(TIMEOUT) as client:
         ingesters = sum(1 for _ in client.scan_iter(f"{stream.ALIVE}ingest:*", count=100))
-        waits = [stream.oldest_wait(client, name) for name in settings.LOG_STREAMS]
+        waits = [stream.oldest_wait(client, name) for name in streams.active(client.get(streams.REPORT))]
     seconds = max(waits) / clock.SECOND
     if not ingesters:
         return Check(False, f"no ingester runs; the oldest line waits for {seconds:.1f} s")

@@ -20,6 +20,7 @@ class Screen(NamedTuple):
 SCREENS: Final = (
     Screen("API keys", "key", "accounts", "apikey"),
     Screen("Saved queries", "bookmark", "logs", "savedquery"),
+    Screen("Log sources", "input", "logs", "logsource"),
     Screen("Dead letters", "unsubscribe", "logs", "deadletter"),
     Screen("Users", "person", "auth", "user"),
     Screen("Groups", "group", "auth", "group"),

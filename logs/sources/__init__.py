@@ -1,1 +1,1 @@
-"""The ways in: one file each, one line here."""
+"""The ways in: what a body or an entry holds (`json_lines`), and which streams and channels are read."""

@@ -132,7 +132,7 @@ def in_child(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 def opened(place: Place, block_lines: int = codec.BLOCK_LINES) -> Iterator[BaseLogStore]:
     """The store at `place`, in a process that opens no other; made if there is none."""
     # The store's other modules read it when Django is set up and imports them.
-    vars(codec).update(BLOCK_LINES=block_lines)
+    vars(codec).update(BLOCK_LINES=block_lines, SMALL=block_lines * 3 // 4)
     for name in [name for name in os.environ if name.startswith(product.OURS)]:
         del os.environ[name]
     os.environ |= {

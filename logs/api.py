@@ -20,7 +20,7 @@ from accounts.models import Scope
 from core import clock
 from logs import export as exports
 from logs import live
-from logs.query import Everything
+from logs.query import Everything, QueryError
 from logs.records import LEVELS, LogRecord
 from logs.search import Search, SearchError, number, parse_position, parse_search
 from logs.store import log_stores
@@ -126,6 +126,31 @@ def histogram(request: HttpRequest) -> HttpResponse:
         for time, counts in sorted(result.buckets.items())
     ]
     return json_response({"step": step // clock.SECOND, "buckets": buckets, "complete": result.complete})
+
+
+@for_readers
+def values(request: HttpRequest) -> HttpResponse:
+    """The most frequent values of a field in what a search finds."""
+    now = clock.now()
+    found = parse_search(request.GET, now=now)
+    limit = number(request.GET, "limit", default=10, low=1, high=LIMIT_MAX)
+    field = request.GET.get("field", "")
+    if not field:
+        raise SearchError("field", "expected the name of a field: service, logger, level or metadata.user_id")
+    try:
+        counted = log_stores["default"].values(
+            found.node,
+            field,
+            start=found.start,
+            end=found.end,
+            prefix=request.GET.get("prefix", ""),
+            limit=limit,
+            deadline=DEADLINE,
+        )
+    except QueryError as error:
+        raise SearchError("field", str(error)) from None
+    rows = [{"value": value, "count": lines} for value, lines in counted.counts]
+    return json_response({"field": field, "values": rows, "complete": counted.complete})
 
 
 def _step(request: HttpRequest, start: int, end: int) -> int:

@@ -16,6 +16,8 @@ from logs.query.metadata import key_forms
 from logs.records import LogRecord
 from logs.sequence import received_at
 
+IDS: Final = ("request_id", "trace_id", "span_id")
+FIELDS: Final = ("service", "logger", *IDS)
 TREE_MAX: Final = 200  # rows of metadata; the JSON has all of it
 VALUE_MAX: Final = 2_000
 TEXT_MAX: Final = 100_000
@@ -42,6 +44,12 @@ class Leaf(NamedTuple):
     value: str
     term: str
     user: bool = False  # it names the user of the line
+
+    @property
+    def field(self) -> str:
+        """The field whose values can be counted; "" if each line has another one, or no query can name it."""
+        field, colon, _ = self.term.partition(":")
+        return field if colon and field not in IDS and '"' not in field else ""
 
 
 class Frames(NamedTuple):
@@ -95,9 +103,6 @@ def details_of(record: LogRecord) -> Details:
         raw_cut=len(raw) > RAW_MAX,
         plain=_plain(record),
     )
-
-
-FIELDS: Final = ("service", "logger", "request_id", "trace_id", "span_id")
 
 
 def _field(name: str, value: str) -> Leaf:

@@ -31,6 +31,7 @@ urlpatterns = [
     path("older/", views.older, name="older"),
     path("chart/", views.chart, name="chart"),
     path("services/", views.services, name="services"),
+    path("values/", views.values, name="values"),
     path("export", api.export, name="export"),
     path("saved/", views.save, name="save"),
     path("saved/<int:pk>/remove/", views.remove, name="remove"),

@@ -33,6 +33,7 @@ ROWS_MAX: Final = 5_000  # in one page; from there on a link begins a new one
 CONTEXT_ROWS: Final = 50
 SEARCH_SECONDS: Final = 2.0
 COUNT_SECONDS: Final = 1.5
+VALUES_SHOWN: Final = 8  # of a field, under an opened line
 PARAMETERS: Final = ("q", "level", "service", "from", "to")
 
 PERIODS: Final = {
@@ -257,12 +258,43 @@ def services(request: HttpRequest) -> HttpResponse:
         search = parse_search(parameters, now=clock.now())
     except SearchError as error:
         return _bad_request(error)
-    counted = _store().values(
-        search.node, "service", start=search.start, end=search.end, limit=200, deadline=COUNT_SECONDS
-    ).counts
+    counted = (
+        _store()
+        .values(search.node, "service", start=search.start, end=search.end, limit=200, deadline=COUNT_SECONDS)
+        .counts
+    )
     known = dict(counted)
     missing = [(name, 0) for name in chosen if name not in known]
     return render(request, "logs/page.html#services", {"found": [*counted, *missing], "chosen": chosen})
+
+
+@require_safe
+@never_cache
+@requires(READ)
+def values(request: HttpRequest) -> HttpResponse:
+    """The most frequent values of a field in the view, under an opened line."""
+    field = request.GET.get("field", "")
+    parameters = _parameters(request.GET)
+    if not _is_fragment(request):
+        return redirect(f"{reverse('logs:page')}?{parameters.urlencode()}")
+    try:
+        search = parse_search(parameters, now=clock.now())
+        counted = _store().values(
+            search.node, field, start=search.start, end=search.end, limit=VALUES_SHOWN, deadline=COUNT_SECONDS
+        )
+    except SearchError as error:
+        return _bad_request(error)
+    except query.QueryError as error:
+        return _bad_request(SearchError("field", str(error)))
+    found = [{"text": value, "lines": lines, "term": query.term(field, value)} for value, lines in counted.counts]
+    context = {
+        "field": field,
+        "found": found,
+        "most": counted.counts[0][1] if counted.counts else 1,
+        "complete": counted.complete,
+        "parameters": parameters.urlencode(),
+    }
+    return render(request, "logs/line.html#values", context)
 
 
 # --- Saved queries -------------------------------------------------------------------------------------------------

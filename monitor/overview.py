@@ -98,9 +98,11 @@ def _figures() -> dict[str, Any]:
 
 
 def _services(now: int) -> list[ServiceLines]:
-    counted = log_stores["default"].values(
-        Everything(), "service", start=now - clock.HOUR, end=now, limit=SERVICES_SHOWN, deadline=SECONDS
-    ).counts
+    counted = (
+        log_stores["default"]
+        .values(Everything(), "service", start=now - clock.HOUR, end=now, limit=SERVICES_SHOWN, deadline=SECONDS)
+        .counts
+    )
     most = max((lines for _, lines in counted), default=1)
     return [ServiceLines(name, colour_of(name), lines, max(lines * 100 // most, 1)) for name, lines in counted]
 

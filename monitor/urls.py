@@ -18,6 +18,7 @@ urlpatterns = [
     path("api/logs", api.search, name="api-logs"),
     path("api/logs/", api.search),
     path("api/logs/histogram", api.histogram, name="api-histogram"),
+    path("api/logs/values", api.values, name="api-values"),
     path("api/logs/export", api.export, name="api-export"),
     path("api/logs/stream", api.stream, name="api-stream"),
     path("api/logs/<str:record_id>", api.record, name="api-record"),

@@ -220,6 +220,8 @@ class _Tenure:
                 break
             if told["type"] not in ("message", "pmessage"):
                 self._copies = (b"", b"", set())  # subscriptions change: what comes now is no copy
+                if not self.pubsub.subscribed:
+                    break  # that was the last: the next question would wait for a new subscription
                 continue
             channel, data = told["channel"], told["data"]
             if _is_ours(channel) or self._is_copy(channel, data, told["pattern"] or channel):

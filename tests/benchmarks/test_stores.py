@@ -27,13 +27,13 @@ def test_a_store_is_there_again_after_its_server_has_ended_and_it_was_copied(dat
 
 def block_lines_seen() -> int:
     with stores.work_directory() as directory, stores.opened(stores.Place(directory), block_lines=1_024):
-        from logs.store.blocks import SMALL
+        from logs.store.codec import SMALL
 
         return SMALL
 
 
 def test_a_child_may_have_another_size_of_blocks() -> None:
-    assert stores.in_child(block_lines_seen) == 512
+    assert stores.in_child(block_lines_seen) == 768
 
 
 def test_a_body_becomes_entries_with_all_its_lines() -> None:

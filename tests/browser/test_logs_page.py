@@ -97,6 +97,19 @@ def test_a_filter_button_narrows_the_view_in_place(logs: Page, product: Product,
     connected(logs)
 
 
+def test_the_values_of_a_field_are_one_click_away(logs: Page, product: Product, service: str) -> None:
+    for tenant in ("a", "b", "b"):
+        send(product, service, f"of {tenant}", metadata={"tenant": tenant})
+    expect(logs.locator("#log-rows > .row")).to_have_count(3)
+    logs.locator(".row", has_text="of a").locator(".msg").click()
+    logs.get_by_label("The most frequent values of metadata.tenant").click()
+    expect(logs.get_by_role("list", name="values of metadata.tenant").get_by_role("listitem")).to_have_text(
+        [re.compile(r"^b\s+2$"), re.compile(r"^a\s+1$")]
+    )
+    logs.get_by_role("list", name="values of metadata.tenant").get_by_role("link", name="b").click()
+    expect(logs.locator("#log-rows > .row")).to_have_count(2)
+
+
 def test_hostile_lines_do_nothing(logs: Page, product: Product, service: str) -> None:
     logs.on("dialog", lambda dialog: pytest.fail(dialog.message))
     text = '"><img src=x onerror=alert(1)><script>alert(2)</script>'

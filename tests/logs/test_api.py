@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -46,7 +47,7 @@ def get(client: Client, path: str = "", **params: Any) -> Any:
 
 # --- Who may ask ---------------------------------------------------------------------------------------------------
 
-ADDRESSES = ["", "/histogram", "/1790000000000000-1", "/1790000000000000-1/context", "/stream"]
+ADDRESSES = ["", "/histogram", "/values?field=service", "/1790000000000000-1", "/1790000000000000-1/context", "/stream"]
 
 
 @pytest.mark.parametrize("path", ADDRESSES)
@@ -194,6 +195,25 @@ def test_without_a_step_there_are_about_sixty_buckets(alice: Client) -> None:
         answer = get(alice, "/histogram", **{"from": since})
         assert answer["step"] == step
         assert len(answer["buckets"]) <= 62
+
+
+# --- Values --------------------------------------------------------------------------------------------------------
+
+
+def test_the_values_of_a_field_are_counted(alice: Client, records: list[LogRecord]) -> None:
+    answer = get(alice, "/values", field="service", limit=2, **{"from": "-1h"})
+    expected = Counter(record.service for record in records)
+    assert (answer["field"], answer["complete"]) == ("service", True)
+    assert {row["value"]: row["count"] for row in answer["values"]}.items() <= expected.items()
+    assert [row["count"] for row in answer["values"]] == sorted(expected.values(), reverse=True)[:2]
+
+
+@pytest.mark.parametrize(("params", "said"), [({}, "name of a field"), ({"field": "timestamp"}, "timestamp")])
+def test_a_field_without_values_is_a_400(alice: Client, params: dict[str, str], said: str) -> None:
+    answer = alice.get("/api/logs/values", params)
+    assert answer.status_code == 400
+    assert answer.json()["parameter"] == "field"
+    assert said in answer.json()["error"]
 
 
 def test_too_fine_a_step_is_refused(alice: Client) -> None:

@@ -160,7 +160,7 @@ def test_a_stop_takes_a_moment_and_loses_nothing_that_has_come(
     own_redis: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(channels, "BATCH", 5)
-    monkeypatch.setattr(channels, "LEAVE_MAX", 5.0)
+    monkeypatch.setattr(channels, "LEAVE_MAX", 30.0)
     listener = Listener()
     listener.listen(frozenset(["shop"]))
     until(lambda: heard(own_redis))

@@ -86,11 +86,11 @@ def rendered(record: LogRecord, q: str = "", zone: ZoneInfo = BERLIN) -> str:
     return render_rows([record], parse_search(QueryDict(f"q={q}"), now=clock.now()), zone)
 
 
-@pytest.fixture(params=["page", "older", "chart", "services", "row"])
+@pytest.fixture(params=["page", "older", "chart", "services", "values", "row"])
 def address(request: pytest.FixtureRequest) -> str:
     if request.param == "row":
         return reverse("logs:row", args=[stored(line())[0].id])
-    return reverse(f"logs:{request.param}")
+    return reverse(f"logs:{request.param}") + ("?field=service" if request.param == "values" else "")
 
 
 # --- The five questions --------------------------------------------------------------------------------------------
@@ -301,6 +301,14 @@ def test_an_opened_line_shows_fields_metadata_and_stack(alice: Client) -> None:
     assert "2 frames of libraries" in page
     assert "TimeoutError: no answer in 30 s" in page
     assert page.count("no answer in 30 s") == 2  # in the stack and in the JSON, not in the tree again
+
+
+def test_the_values_of_a_field_are_listed_with_links(alice: Client) -> None:
+    stored(*(line(f"n {n}", metadata=b'{"tenant":"%s"}' % tenant) for n, tenant in enumerate((b"a b", b"<i>", b"a b"))))
+    html = alice.get("/logs/values/?field=metadata.tenant&q=n", headers=HTMX).content.decode()
+    assert html.index("a b</bdi>") < html.index("&lt;i&gt;</bdi>")
+    assert "q=n+metadata.tenant%3A%22a+b%22" in html
+    assert alice.get("/logs/values/?field=id", headers=HTMX).status_code == 400
 
 
 def test_the_page_of_a_line_shows_what_is_around_it(alice: Client) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection
@@ -17,7 +18,7 @@ from logs import query
 from logs.models import LogBlock, LogBlockGrams
 from logs.query import Everything
 from logs.records import LEVELS, Level, LogRecord
-from logs.store import BaseLogStore, Dropped, codec
+from logs.store import BaseLogStore, Dropped, Values, codec
 from logs.store.blocks import BlockStore
 from logs.store.shelf import Shelf
 from tests.logs.corpus import START, corpus, entries, stored
@@ -327,17 +328,46 @@ def test_the_histogram_counts_every_line_once(store: BaseLogStore, text: str, st
     assert times == list(range(start - start % step, end, step))
 
 
+OF_RECORD: dict[str, Callable[[LogRecord], list[str]]] = {
+    "service": lambda record: [record.service],
+    "app": lambda record: [record.service],  # an alias
+    "logger": lambda record: [record.logger],
+    "level": lambda record: [record.level.label],
+    "title": lambda record: [record.title],
+    "request_id": lambda record: [record.request_id],
+    "user_id": lambda record: [str(query.lookup(_metadata(record), ("user_id",)))],
+    "metadata.context.userId": lambda record: [_metadata(record).get("context", {}).get("userId", "")],
+    "tags": lambda record: _metadata(record).get("tags", []),
+    "ok": lambda record: [json.dumps(value) for value in [_metadata(record).get("ok")] if value is not None],
+    "nothing": lambda record: [],
+}
+
+
+def _metadata(record: LogRecord) -> Any:
+    return json.loads(record.metadata)
+
+
 @pytest.mark.parametrize("text", ["", "level:error", "timeout"])
-@pytest.mark.parametrize("field", ["service", "logger"])
+@pytest.mark.parametrize("field", OF_RECORD)
 def test_values_are_counted_most_frequent_first(store: BaseLogStore, text: str, field: str) -> None:
     batch = entries(corpus(900))
     store.append(batch)
     node = query.parse(text)
-    counted = Counter(getattr(record, field) for record in stored(batch) if node.matches(record))
-    counted.pop("", None)
-    expected = sorted(counted.items(), key=lambda item: (-item[1], item[0]))
-    assert store.values(node, field).counts == expected
+    found = [value for record in stored(batch) if node.matches(record) for value in OF_RECORD[field](record)]
+    expected = sorted(Counter(filter(None, found)).items(), key=lambda item: (-item[1], item[0]))
+    assert store.values(node, field, limit=2_000) == Values(expected, complete=True)
     assert store.values(node, field, limit=1).counts == expected[:1]
+
+
+@pytest.mark.parametrize("field", ["timestamp", "id", "metadata"])
+def test_what_has_no_values_to_count_is_refused(store: BaseLogStore, field: str) -> None:
+    with pytest.raises(query.QueryError, match=field):
+        store.values(Everything(), field)
+
+
+def test_values_out_of_time_say_so(store: BaseLogStore) -> None:
+    store.append(entries(corpus(100)))
+    assert store.values(Everything(), "service", deadline=-1) == Values([], complete=False)
 
 
 def test_values_can_be_narrowed_by_their_beginning(store: BaseLogStore) -> None:

@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("logs", "0003_retention")]
+    dependencies = [("logs", "0004_block_grams")]
 
     operations = [
         migrations.CreateModel(

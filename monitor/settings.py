@@ -82,14 +82,12 @@ DATABASE_URL = env.url("DATABASE_URL", schemes=["postgres", "postgresql", "sqlit
 
 
 def sqlite(name: str, page_size: int = 4096) -> dict[str, object]:
-    pragmas = (
-        f"PRAGMA page_size={page_size}; PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; "
-        "PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit=67108864;"
-    )
+    pragmas = "PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit=67108864;"
     return {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": DATA_DIR / name,
         "OPTIONS": {"timeout": 20, "transaction_mode": "IMMEDIATE", "init_command": pragmas},
+        "NEW_FILE": f"PRAGMA page_size={page_size}; PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL;",
     }
 
 

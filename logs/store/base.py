@@ -169,7 +169,10 @@ class BaseLogStore(ABC):
 
     @abstractmethod
     def maintain(self, budget: float) -> int:
-        """Upkeep (merging) for about `budget` seconds; says how many blocks it wrote. Safe beside anything else."""
+        """Upkeep (merging) for about `budget` seconds; says how many blocks it wrote. Safe beside anything else.
+
+        One process at a time does it: 0 at once while another is at it.
+        """
 
     @abstractmethod
     def stats(self) -> dict[str, int]:

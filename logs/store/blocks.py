@@ -28,7 +28,7 @@ from logs.models import LogBlock, LogBlockGrams, LogCommit
 from logs.query import Everything, Node
 from logs.records import Level, LogRecord
 from logs.sequence import parse_entry_id
-from logs.store import codec, grams, reading
+from logs.store import codec, grams, lease, reading
 from logs.store.base import (
     Backlog,
     BaseLogStore,
@@ -267,6 +267,10 @@ class BlockStore(BaseLogStore):
         return gone
 
     def maintain(self, budget: float) -> int:
+        with lease.held(self.database) as mine:
+            return self._maintain(budget) if mine else 0
+
+    def _maintain(self, budget: float) -> int:
         forgotten = LogCommit.objects.using(self.database).filter(committed_at__lt=timezone.now() - REMEMBERED)
         forgotten.exclude(pk=self.last_commit()).delete()
         self._give_back()
@@ -299,6 +303,8 @@ class BlockStore(BaseLogStore):
         return made + self._write_filters(filters)
 
     def _write_filters(self, filters: Mapping[int, Grams]) -> int:
+        if not filters:
+            return 0
         with transaction.atomic(self.database):
             blocks = LogBlock.objects.using(self.database).filter(pk__in=filters)
             there = list(blocks.select_for_update().order_by("pk").values_list("pk", flat=True))

@@ -1,0 +1,124 @@
+"""Processes of the store's tests, made to be killed: `python -m tests.logs.store_worker DATABASE NAME`.
+
+DATABASE is an alias and NAME the test database behind it. Each line that it reads begins a process, which does what
+the line says and then waits for its death:
+
+    append FIRST COUNT  appends batches from number FIRST on, and prints "number commit lines" once each is stored
+    maintain            maintains for ever, and prints how many blocks were written if any were
+    hold                prints whether it got the lease, and keeps it
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import django
+from django.db import connections
+
+from core import clock
+from logs.store import Incoming, lease
+from monitor.supervisor import die_with_parent
+from tests.logs.corpus import START, corpus, entries
+
+LINES: Final = 30  # of a batch, in three entries
+DEAD: Final = "dead"
+
+
+class Worker:
+    """One process after the other, as a test sees them. What runs at the end of the block is killed."""
+
+    def __init__(self, database: str) -> None:
+        name = connections[database].settings_dict["NAME"]
+        self._stem = subprocess.Popen(
+            [sys.executable, "-m", __name__, database, str(name)],
+            env=os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=die_with_parent(signal.SIGKILL),
+        )
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._stem:  # closes the pipes, and waits
+            self._stem.kill()
+
+    def begin(self, *command: object) -> None:
+        assert self._stem.stdin
+        print(*command, file=self._stem.stdin, flush=True)
+        self._pid = int(self.line())
+
+    def line(self) -> str:
+        """The next line that it prints; it is waited for."""
+        assert self._stem.stdout
+        line = self._stem.stdout.readline()
+        assert line, "the process ended by itself"
+        return line.rstrip()
+
+    def kill(self) -> list[str]:
+        """The lines that it printed before it died and nobody has read."""
+        os.kill(self._pid, signal.SIGKILL)
+        return list(iter(self.line, DEAD))
+
+
+def main(database: str, name: str) -> None:
+    django.setup()
+    connections[database].settings_dict["NAME"] = name
+    bind = die_with_parent(signal.SIGKILL)
+    for line in sys.stdin:
+        work, *arguments = line.split()
+        pid = os.fork()
+        if not pid:
+            if bind:
+                bind()
+            say(os.getpid())
+            WORKS[work](database, *map(int, arguments))
+            signal.pause()
+        os.waitpid(pid, 0)
+        say(DEAD)
+
+
+def say(*words: object) -> None:
+    print(*words, flush=True)
+
+
+def batch(number: int) -> list[Incoming]:
+    """The batch of this number, the same in every process."""
+    return entries(corpus(LINES, seed=number, start=START + number * clock.MINUTE), first=number * 3, size=LINES // 3)
+
+
+def append(database: str, first: int, count: int) -> None:
+    from logs.store.blocks import BlockStore  # models need Django to be set up
+
+    store = BlockStore(database)
+    for number in range(first, first + count):
+        commit = store.append(batch(number))
+        say(number, commit.number, commit.lines)
+
+
+def maintain(database: str) -> None:
+    from logs.store.blocks import BlockStore
+
+    store = BlockStore(database)
+    while True:
+        if written := store.maintain(budget=60):
+            say(written)
+
+
+def hold(database: str) -> None:
+    with lease.held(database) as mine:
+        say(mine)
+        signal.pause()
+
+
+WORKS: Final[Mapping[str, Callable[..., None]]] = {"append": append, "maintain": maintain, "hold": hold}
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

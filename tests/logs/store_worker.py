@@ -6,6 +6,8 @@ the line says and then waits for its death:
     append FIRST COUNT  appends batches from number FIRST on, and prints "number commit lines" once each is stored
     maintain            maintains for ever, and prints how many blocks were written if any were
     hold                prints whether it got the lease, and keeps it
+
+"dying COUNT" before it: it kills itself after so many statements to the database.
 """
 
 from __future__ import annotations
@@ -63,8 +65,11 @@ class Worker:
         return line.rstrip()
 
     def kill(self) -> list[str]:
-        """The lines that it printed before it died and nobody has read."""
         os.kill(self._pid, signal.SIGKILL)
+        return self.last_words()
+
+    def last_words(self) -> list[str]:
+        """The lines that it printed before it died and nobody has read."""
         return list(iter(self.line, DEAD))
 
 
@@ -73,20 +78,37 @@ def main(database: str, name: str) -> None:
     connections[database].settings_dict["NAME"] = name
     bind = die_with_parent(signal.SIGKILL)
     for line in sys.stdin:
-        work, *arguments = line.split()
         pid = os.fork()
         if not pid:
             if bind:
                 bind()
             say(os.getpid())
+            work, *arguments = line.split()
+            if work == "dying":
+                connections[database].execute_wrappers.append(Dying(int(arguments[0])))
+                work, *arguments = arguments[1:]
             WORKS[work](database, *map(int, arguments))
             signal.pause()
         os.waitpid(pid, 0)
         say(DEAD)
 
 
+class Dying:
+    """Wraps the execution of statements: the process is killed after so many."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def __call__(self, execute: Callable[..., object], *arguments: object) -> object:
+        answer = execute(*arguments)
+        self.left -= 1
+        if not self.left:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return answer
+
+
 def say(*words: object) -> None:
-    print(*words, flush=True)
+    print(*words, flush=True)  # noqa: T201 - to the test
 
 
 def batch(number: int) -> list[Incoming]:

@@ -75,9 +75,10 @@ def test_two_threads_are_two_holders(database: str) -> None:
 
 @pytest.mark.postgres
 def test_a_lease_that_cannot_be_given_back_ends_with_its_connection() -> None:
-    with pytest.raises(Error), lease.held("postgres"), connections["postgres"].cursor() as cursor:
+    with lease.held("postgres"), connections["postgres"].cursor() as cursor:
         cursor.execute("BEGIN")
-        cursor.execute("SELECT 1 / 0")
+        with pytest.raises(Error):
+            cursor.execute("SELECT 1 / 0")
     with Worker("postgres") as worker:
         worker.begin("hold")
         assert worker.line() == "True"

@@ -21,6 +21,7 @@ ROUNDS = 20
 BATCHES = 5  # between two deaths, at least
 MANY = 100
 INSTANT = 0.03  # seconds, in which either process comes to any point of its work
+STATEMENTS = 11  # more than an append has, and half as many as a merge has
 ALL = 1_000_000
 
 
@@ -52,7 +53,16 @@ class Appending:
         self.commits.setdefault(number, commit)  # 0: its process died between storing it and saying so
 
 
-@pytest.mark.parametrize("database", ["logs", pytest.param("postgres", marks=pytest.mark.postgres)])
+@pytest.fixture(params=["logs", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def holds(store: BlockStore, batches: int) -> bool:
+    expected = stored(entry for number in range(batches) for entry in batch(number))
+    return store.search(Everything(), limit=ALL).records == expected
+
+
 def test_whoever_is_killed_at_any_moment_no_line_is_lost_or_doubled(database: str) -> None:
     pick = random.Random(database)
     with Worker(database) as first, Worker(database) as merger:
@@ -76,7 +86,7 @@ def test_whoever_is_killed_at_any_moment_no_line_is_lost_or_doubled(database: st
     last = max(appending.commits) + 1
     assert store.append(batch(last)).lines in (LINES, 0)  # nobody knows whether it was stored
     batches = [stored(batch(number)) for number in range(last + 1)]
-    assert store.search(Everything(), limit=ALL).records == stored(each for n in range(last + 1) for each in batch(n))
+    assert holds(store, last + 1)
     assert store.stats()["lines"] == len(batches) * LINES
 
     commits: defaultdict[int, list[LogRecord]] = defaultdict(list)
@@ -92,3 +102,27 @@ def test_whoever_is_killed_at_any_moment_no_line_is_lost_or_doubled(database: st
     if connections[database].vendor == "sqlite":
         with connections[database].cursor() as cursor:
             assert cursor.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def test_an_append_that_dies_after_any_statement_is_there_as_a_whole_or_not_at_all(database: str) -> None:
+    store = BlockStore(database)
+    with Worker(database) as worker:
+        for statement in range(1, STATEMENTS):
+            worker.begin("dying", statement, "append", 2 * statement - 2, MANY)
+            acknowledged = len(worker.last_words())
+            store.append([each for number in range(2 * statement) for each in batch(number)])
+            assert holds(store, 2 * statement)
+    assert acknowledged
+
+
+def test_a_merge_that_dies_after_any_statement_changes_nothing(database: str) -> None:
+    store = BlockStore(database)
+    merged: list[str] = []
+    with Worker(database) as worker:
+        for statement in range(1, 2 * STATEMENTS):
+            for number in (2 * statement - 2, 2 * statement - 1):
+                store.append(batch(number))
+            worker.begin("dying", statement, "maintain")
+            merged += worker.last_words()
+            assert holds(store, 2 * statement)
+    assert merged

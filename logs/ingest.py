@@ -1,8 +1,8 @@
 """From the log stream into the store. `manage.py ingest` runs one; several share the work as one consumer group.
 
-An entry is acknowledged after the commit that stored it, never before. Redis or the database going away costs nothing
-but time: the ingester says so once, waits with a backoff and goes on where it was. What it has read and not
-acknowledged is read again by its successor (its name comes back with the slot) or by another ingester.
+An entry is acknowledged after the commit that stored it, never before. Redis or the database going away, or a full
+disk, costs nothing but time: the ingester says so once, waits with a backoff and goes on where it was. What it has read
+and not acknowledged is read again by its successor (its name comes back with the slot) or by another ingester.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from django.conf import settings
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, close_old_connections
 from django.utils import timezone
 
+from core import disk
 from logs import stream
 from logs.models import DeadLetter
 from logs.sources.channels import Listener
@@ -102,8 +103,9 @@ class Ingester:
         self._denied: set[str] = set()  # what this Redis user may not do
         self._next_claim = self._next_trim = self._next_look = 0.0
         self._backlog = True  # own entries of an earlier life are read first
-        self._redis_away = _Outage("Redis", settings.REDIS_URL)
-        self._database_away = _Outage("The database", "")
+        self._redis_away = _Outage("Redis is away", "Redis is back")
+        self._database_away = _Outage("The database is away", "The database is back")
+        self._disk_full = _Outage("The disk is full", "There is room on the disk again")
 
     def stop(self) -> None:
         self._stopped.set()
@@ -118,7 +120,7 @@ class Ingester:
                 except redis.RedisError as error:
                     if isinstance(error, redis.ResponseError) and "NOGROUP" in str(error):
                         continue  # somebody deleted a stream: see what there is
-                    self._redis_away.wait(error, self._stopped)
+                    self._redis_away.wait(str(error), self._stopped)
         finally:
             self._listener.stop()
 
@@ -216,7 +218,7 @@ class Ingester:
 
     def _store(self, batch: Sequence[Incoming], entries: Sequence[Entry]) -> None:
         try:
-            commit = self._until_stored(lambda: self.store.append(batch))
+            commit = self._until_stored(lambda: self.store.append(batch), settings.LOG_DATABASE)
         except Exception as error:
             if len(batch) == 1:
                 log.exception("An entry could not be stored")
@@ -233,10 +235,10 @@ class Ingester:
             self.publish(commit.number)
 
     def _bury(self, entry: Entry, reason: str) -> None:
-        if self._until_stored(lambda: bury(entry, reason)):
+        if self._until_stored(lambda: bury(entry, reason), "default"):
             self._acknowledge([entry])
 
-    def _until_stored(self, store: Callable[[], Any]) -> Any:
+    def _until_stored(self, store: Callable[[], Any], database: str) -> Any:
         """Tries until the database takes it, or the ingester is stopped (None)."""
         while not self._stopped.is_set():
             try:
@@ -244,16 +246,26 @@ class Ingester:
             except (DataError, IntegrityError):
                 raise  # the database is there, and the data is what it can't take
             except (DatabaseError, InterfaceError) as error:
-                close_old_connections()
-                self._database_away.wait(error, self._stopped)
+                if disk.is_full(error):
+                    # The connection stays: the last one to go takes along the files without which nobody can read.
+                    self._wait(self._disk_full, f"free some space on {disk.disk_of(database)}")
+                else:
+                    close_old_connections()
+                    self._wait(self._database_away, str(error))
             else:
                 self._database_away.over()
+                self._disk_full.over()
                 return result
         return None
 
+    def _wait(self, outage: _Outage, reason: str) -> None:
+        with suppress(redis.RedisError):
+            self._show_alive(outage.what)
+        outage.wait(reason, self._stopped)
+
     def _acknowledge(self, entries: Sequence[Entry]) -> None:
         """A chunk is of use to nobody else and goes; single lines stay for other readers, up to MAXLEN."""
-        if self._stopped.is_set() and self._database_away.since:
+        if self._stopped.is_set() and (self._database_away.since or self._disk_full.since):
             return
         pipe = self.client.pipeline(transaction=False)
         for name in {entry[0] for entry in entries}:
@@ -263,10 +275,14 @@ class Ingester:
                 pipe.xdel(name, *chunks)
         pipe.execute(raise_on_error=False)
 
+    def _show_alive(self, trouble: str = "") -> None:
+        """`trouble` is shown to everybody who asks for the health: it names no path."""
+        self.client.set(f"{stream.INGESTERS}{self.name}", trouble, ex=stream.ALIVE_FOR)
+
     def _upkeep(self) -> None:
         with self._may("say that it is alive (SET pharos:alive:ingest:*): health won't count it") as allowed:
             if allowed:
-                self.client.set(f"{stream.ALIVE}ingest:{self.name}", self.lines, ex=stream.ALIVE_FOR)
+                self._show_alive()
         with self._may("trim streams: their owner has to bound them (XADD … MAXLEN)") as allowed:
             for name in self.streams if allowed else ():
                 self._trim(keys=[name], args=[stream.GROUP, settings.LOG_STREAM_MAXLEN])
@@ -282,23 +298,23 @@ class Ingester:
 
 
 class _Outage:
-    """Says once that something is away and once that it is back; between, the waits grow."""
+    """Says once that something is wrong and once that it is over; between, the waits grow."""
 
-    def __init__(self, what: str, where: str) -> None:
-        self.what, self.where = what, where
+    def __init__(self, what: str, end: str) -> None:
+        self.what, self.end = what, end
         self.since = 0.0
         self._wait = 0.0
 
-    def wait(self, error: Exception, stopped: threading.Event) -> None:
+    def wait(self, reason: str, stopped: threading.Event) -> None:
         if not self.since:
             self.since = time.monotonic()
-            log.error("%s is away, nothing is lost, trying again: %s", self.what, error)
+            log.error("%s, nothing is lost, trying again: %s", self.what, reason)
         self._wait = min(BACKOFF_MAX, self._wait * 2 or 0.1)
         stopped.wait(self._wait)
 
     def over(self) -> None:
         if self.since:
-            log.info("%s is back after %.1f s", self.what, time.monotonic() - self.since)
+            log.info("%s after %.1f s", self.end, time.monotonic() - self.since)
         self.since = self._wait = 0.0
 
 

@@ -29,6 +29,7 @@ from logs.store.codec import Block
 GROUP: Final = "ingest"
 TIMEOUT: Final = 5.0  # seconds that any command may take
 ALIVE: Final = "pharos:alive:"
+INGESTERS: Final = f"{ALIVE}ingest:"
 ALIVE_FOR: Final = 15  # seconds
 _CHUNK, _SEAL = b"chunk", b"seal"
 
@@ -178,6 +179,13 @@ def _backlog(answers: Sequence[Any]) -> int:
                 waiting = group["pending"] + (length if lag is None else lag)
         total += (size or 0) * min(waiting, length) // length
     return total
+
+
+def ingesters(client: redis.Redis) -> list[str]:
+    """What holds up each running ingester, as a sentence; "" if nothing does."""
+    names = list(client.scan_iter(f"{INGESTERS}*", count=100))
+    states: Any = client.mget(names) if names else []
+    return [state.decode() for state in states if state is not None]
 
 
 def oldest_wait(client: redis.Redis, name: str) -> int:

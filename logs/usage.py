@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
@@ -73,6 +74,7 @@ class Report(msgspec.Struct, frozen=True):
     days: list[DayUsage]  # the newest first
     streams: list[StreamState]
     redis_error: str | None  # why there are no streams
+    troubles: list[str]  # what holds up the ingesters
     dead_letters: int
     dead_letters_waiting: int  # not sent again
 
@@ -93,6 +95,7 @@ def report(store: BaseLogStore, usage: Sequence[Usage]) -> Report:
         days=by_day(usage)[:DAYS_SHOWN],
         streams=states,
         redis_error=error,
+        troubles=[] if error else troubles(),
         dead_letters=DeadLetter.objects.count(),
         dead_letters_waiting=DeadLetter.objects.filter(replayed_at=None).count(),
     )
@@ -153,6 +156,13 @@ def stream_states() -> tuple[list[StreamState], str | None]:
             return [_state(client, name) for name in streams.active(client.get(streams.REPORT))], None
     except (redis.RedisError, OSError) as error:
         return [], f"Redis is away: {str(error)[:200]}"
+
+
+def troubles() -> list[str]:
+    """What holds up the ingesters: "The disk is full"."""
+    with suppress(redis.RedisError, OSError), stream.connect(REDIS_SECONDS) as client:
+        return sorted(set(filter(None, stream.ingesters(client))))
+    return []
 
 
 def _state(client: redis.Redis, name: str) -> StreamState:

@@ -77,15 +77,17 @@ def worker() -> Check:
 
 
 def ingest_lag() -> Check:
-    """How long the oldest line that is not stored yet has been waiting."""
+    """How long the oldest line that is not stored yet has been waiting, and what holds it up."""
     with stream.connect(TIMEOUT) as client:
-        ingesters = sum(1 for _ in client.scan_iter(f"{stream.ALIVE}ingest:*", count=100))
+        ingesters = stream.ingesters(client)
         waits = [stream.oldest_wait(client, name) for name in streams.active(client.get(streams.REPORT))]
     seconds = max(waits) / clock.SECOND
     if not ingesters:
         return Check(False, f"no ingester runs; the oldest line waits for {seconds:.1f} s")
-    healthy = seconds <= LAG_MAX
-    return Check(healthy, f"{ingesters} ingester{'s' * (ingesters > 1)}, the oldest line waits for {seconds:.1f} s")
+    troubles = sorted(set(filter(None, ingesters)))
+    count = f"{len(ingesters)} ingester{'s' * (len(ingesters) > 1)}"
+    detail = "; ".join([*troubles, f"{count}, the oldest line waits for {seconds:.1f} s"])
+    return Check(seconds <= LAG_MAX and not troubles, detail)
 
 
 CHECKS: Final[dict[str, Callable[[], Check]]] = {

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db(databases=["default", "logs"])
 def healthy(redis_client: redis.Redis) -> redis.Redis:
     """An installation in which everything runs."""
     redis_client.xgroup_create("pharos:logs", stream.GROUP, id="0", mkstream=True)
-    redis_client.set(f"{stream.ALIVE}ingest:one", 1)
+    redis_client.set(f"{stream.INGESTERS}one", "")
     tasks.tick()
     return redis_client
 
@@ -67,8 +67,15 @@ def test_without_a_tick_the_worker_is_not_ready(client: Client, healthy: redis.R
 
 
 def test_without_an_ingester_lines_would_wait(client: Client, healthy: redis.Redis) -> None:
-    healthy.delete(f"{stream.ALIVE}ingest:one")
+    healthy.delete(f"{stream.INGESTERS}one")
     assert "no ingester runs" in client.get("/health/ready").json()["checks"]["ingest"]["detail"]
+
+
+def test_what_holds_up_an_ingester_is_said_at_once(client: Client, healthy: redis.Redis) -> None:
+    healthy.set(f"{stream.INGESTERS}two", "The disk is full")
+    answer = client.get("/health/ready")
+    assert answer.status_code == 503
+    assert answer.json()["checks"]["ingest"]["detail"].startswith("The disk is full; 2 ingesters, the oldest line")
 
 
 @pytest.mark.parametrize("read", [False, True])

@@ -47,6 +47,7 @@ def _page(found: Report) -> Iterator[str]:
     yield from _section("STREAM", "ENTRIES", "BACKLOG", "PENDING", "WAIT", rows=_streams(found))
     if found.redis_error:
         yield found.redis_error
+    yield from found.troubles
     title = "SERVICE" if len(found.services) == found.services_total else f"SERVICE (of {found.services_total:,})"
     yield from _section(title, "LINES", "BYTES", "SHARE", rows=_services(found))
     yield from _section(

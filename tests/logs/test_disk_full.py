@@ -92,7 +92,7 @@ def small_disk(tmp_path: Path, transactional_db: None, monkeypatch: pytest.Monke
             finally:
                 connection.close()
     finally:
-        subprocess.run(["umount", str(tmp_path)], check=True)
+        subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Final
 
 import django
@@ -111,6 +112,7 @@ def say(*words: object) -> None:
     print(*words, flush=True)  # noqa: T201 - to the test
 
 
+@cache
 def batch(number: int) -> list[Incoming]:
     """The batch of this number, the same in every process."""
     return entries(corpus(LINES, seed=number, start=START + number * clock.MINUTE), first=number * 3, size=LINES // 3)

@@ -17,8 +17,8 @@ from tests.logs.store_worker import LINES, Worker, batch
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
-ROUNDS = 20
-BATCHES = 5  # between two deaths, at least
+ROUNDS = 10
+BATCHES = 3  # between two deaths, at least
 MANY = 100
 INSTANT = 0.03  # seconds, in which either process comes to any point of its work
 STATEMENTS = 11  # more than an append has, and half as many as a merge has

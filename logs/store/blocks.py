@@ -309,7 +309,7 @@ class BlockStore(BaseLogStore):
             blocks = LogBlock.objects.using(self.database).filter(pk__in=filters)
             there = list(blocks.select_for_update().order_by("pk").values_list("pk", flat=True))
             rows = [LogBlockGrams(block=pk, **msgspec.structs.asdict(filters[pk])) for pk in there]
-            LogBlockGrams.objects.using(self.database).bulk_create(rows, ignore_conflicts=True)
+            LogBlockGrams.objects.using(self.database).bulk_create(rows)
         return len(there)
 
     def _opened(self, blocks: Iterable[Listed]) -> Iterator[tuple[Listed, Columns]]:

@@ -22,7 +22,8 @@ from logs.store import Commit
 from logs.store.blocks import BlockStore
 from monitor import health
 from tests.logs.corpus import START, corpus, entries
-from tests.logs.test_ingest import STREAM, running, stream_pending
+from tests.logs.ingesting import running
+from tests.logs.test_ingest import STREAM, stream_pending
 from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")

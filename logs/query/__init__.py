@@ -12,6 +12,7 @@ from logs.query.compiler import field_exists, parse
 from logs.query.metadata import MISSING, fold_metadata, lookup
 from logs.query.nodes import (
     ON_NUMBERS,
+    ORDERINGS,
     And,
     Everything,
     Field,
@@ -34,6 +35,7 @@ __all__ = [
     "LENGTH_MAX",
     "MISSING",
     "ON_NUMBERS",
+    "ORDERINGS",
     "TERMS_MAX",
     "And",
     "Everything",

@@ -141,8 +141,8 @@ class Metadata:
     """A key of the metadata, by its path, against a casefolded value ("" for EXISTS). Every operator.
 
     `number` is the value as a number, if it is one. Whatever the operator, metadata that matches holds one of
-    `key_needles`, as `fold_metadata` gives it. If its values stand there as they are read (see `logs.store.grams`), it
-    holds `value_needle`, too; that is empty where nothing can be said.
+    `key_needles`, as `fold_metadata` gives it. If it is written as it is read (see `logs.store.grams`), one of
+    `value_forms` comes right after it; there are none where nothing can be said.
     """
 
     path: tuple[str, ...]
@@ -150,21 +150,23 @@ class Metadata:
     value: str
     number: int | float | None = field(init=False, repr=False, compare=False)
     key_needles: tuple[bytes, ...] = field(init=False, repr=False, compare=False)
-    value_needle: bytes = field(init=False, repr=False, compare=False)
+    value_forms: tuple[bytes, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "number", _number(self.value))
         object.__setattr__(self, "key_needles", key_needles(self.path))
-        object.__setattr__(self, "value_needle", self._value_needle())
+        object.__setattr__(self, "value_forms", self._value_forms())
 
-    def _value_needle(self) -> bytes:
-        if self.operator not in (Operator.EQUALS, Operator.PREFIX, Operator.CONTAINS):
-            return b""
-        if isinstance(self.number, int):
-            # 42 is 42.0 and "042" as well: each has its digits.
-            certain = self.operator is Operator.EQUALS and abs(self.number) < EXACT_MAX
-            return str(abs(self.number)).encode() if certain else b""
-        return self.value.encode() if _PLAIN_VALUE.fullmatch(self.value) else b""
+    def _value_forms(self) -> tuple[bytes, ...]:
+        if self.operator is Operator.EQUALS and isinstance(self.number, int):
+            return _whole_number_forms(self.number) if abs(self.number) < EXACT_MAX else ()
+        if self.operator not in (Operator.EQUALS, Operator.PREFIX) or not _PLAIN_VALUE.fullmatch(self.value):
+            return ()
+        end = '"' if self.operator is Operator.EQUALS else ""
+        forms = [f':"{self.value}{end}', ":["]
+        if any(word.startswith(self.value) for word in ("true", "false", "null")):
+            forms.append(f":{self.value}")
+        return tuple(form.encode() for form in forms)
 
     def matches(self, record: LogRecord) -> bool:
         return self.found_in(record.metadata)
@@ -232,6 +234,16 @@ _ON_TEXT: Final[dict[Operator, Callable[[str, str], bool]]] = {
     Operator.LT: lambda found, wanted: found < wanted,
     Operator.LTE: lambda found, wanted: found <= wanted,
 }
+
+
+def _whole_number_forms(number: int) -> tuple[bytes, ...]:
+    """42 may stand there as 42, 42.0 and "42", as "042" and "+42", and in a list."""
+    forms = [f":{number}", f':"{number}', ":[", ':"0', ':"+', ':"-0']
+    if number == 0:
+        forms += [":-0", ':".', ':"-']
+    return tuple(form.encode() for form in forms)
+
+
 EXACT_MAX: Final = 10**15  # a float keeps the digits of whole numbers up to here
 # A word that no number reads like, without anything that JSON escapes.
 _PLAIN_VALUE: Final = re.compile(r"(?=.*[a-df-z_])[ !#-\[\]-~]+")

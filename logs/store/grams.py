@@ -24,8 +24,9 @@ _BITS_MIN: Final = 1 << 6
 _FULL: Final = 0.25  # a filter is halved as long as no more of its bits are set
 _SPREAD: Final = 0x9E3779B1  # 2^32 divided by the golden ratio: neighbours land far apart (Knuth, TAOCP 6.4)
 _SEPARATORS: Final = 0xFE  # and above: what stands between fields and lines
-# Metadata that reads differently from what it is: "\u0041", "\/", 1e3 for 1000, 0.99999999999999999 for 1.
-_ESCAPES: Final = (b"\\u", b"\\/", b".9999")
+# Metadata that reads differently from what it is: "\u0041", "\/", 1e3 for 1000, 0.99999999999999999 for 1; and spaces
+# between a key and its value, which only metadata has that was never read on its way in.
+_ESCAPES: Final = (b"\\u", b"\\/", b".9999", b'": ', b'" :')
 _EXPONENT: Final = re.compile(rb'e[+-]?[0-9]{1,3}[,\]}\s"]')
 _MANTISSA: Final = re.compile(rb'[:,\[\s"][+-]?[0-9]*\.?[0-9]*\Z')
 

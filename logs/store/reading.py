@@ -19,9 +19,10 @@ from logs.store import scan
 from logs.store.base import Direction, Histogram, Page, Position
 from logs.store.codec import Columns
 from logs.store.grams import Column
-from logs.store.shelf import Known, Listed, Moved, Shelf, Stored
+from logs.store.shelf import COLUMN_NAMES, Known, Listed, Moved, Shelf, Stored
 
-LISTED: Final = 256  # blocks that a search lists at once
+LISTED: Final = 64  # blocks that a search lists at first
+LISTED_MAX: Final = 4_096
 SWEEPS: Final = 5  # attempts at counting while blocks are merged
 VALUES_MAX: Final = 10_000  # different values of one field; those that come up first are counted
 
@@ -69,6 +70,8 @@ class Search:
         self.sign = 1 if direction == "older" else -1
         self.bound = None if after is None else (self.sign * after[0], self.sign * after[1])
         self.hits: list[Hit] = []
+        # A block that is opened for its labels alone has lines that match, and they are shown.
+        self.names = frozenset(COLUMN_NAMES if scan.reads_labels_only(node) else ("times",))
 
     def run(self, oldest: int, newest: int) -> Page:
         top, bottom = (newest, oldest) if self.sign > 0 else (-oldest, -newest)
@@ -80,7 +83,7 @@ class Search:
             if finished:
                 return self._page(frontier)
             # Blocks that all reach beyond `top` leave no way on but to list more of them.
-            count = LISTED if frontier < top + 1 else count * 4
+            count = min(count * 4, LISTED_MAX) if frontier < top + 1 else count * 4
             self.hits = [hit for hit in self.hits if hit.key[0] >= frontier]
             top = frontier - 1
         return self._page(bottom)
@@ -91,7 +94,7 @@ class Search:
         listed = self.shelf.listed(oldest, newest, self.direction, count)
         frontier = top + 1
         try:
-            for block, columns in self.shelf.opened(listed, self.node):
+            for block, columns in self.shelf.opened(listed, self.node, self.names):
                 # Lines at this block's edge may be in it as well as in the blocks before.
                 frontier = min(self._edge(block), top) + 1
                 if self._full(frontier) or self.stop.now():

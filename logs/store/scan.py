@@ -14,7 +14,7 @@ from functools import lru_cache, reduce
 from operator import attrgetter, or_
 from typing import TYPE_CHECKING, Final
 
-from logs.query import ON_NUMBERS, And, Everything, Field, Level, Metadata, Node, Not, Operator, Or, Text
+from logs.query import ON_NUMBERS, ORDERINGS, And, Everything, Field, Level, Metadata, Node, Not, Operator, Or, Text
 from logs.records import Level as RecordLevel
 from logs.records import LogRecord
 from logs.store.codec import LINE_END, Columns
@@ -100,11 +100,17 @@ def sieve(node: Node) -> Sieve:
         case Text(folded=folded):
             held = [_held(column, needles) for column, needles in _sought(node)]
             return lambda known: known.grams is None or folded in known.names or any(may(known.grams) for may in held)
-        case Metadata(value_needle=value):
-            ((column, keys),) = _sought(node)
-            has_key, has_value = _held(column, keys), _held(column, (value,))
+        case Metadata(key_needles=keys, value_forms=forms):
+            by_key = [
+                (_held(Column.METADATA, [key]), _held(Column.METADATA, [key + form for form in forms or (b"",)]))
+                for key in keys
+            ]
             return lambda known: (
-                known.grams is None or (has_key(known.grams) and (not known.grams.literal or has_value(known.grams)))
+                known.grams is None
+                or any(
+                    has_key(known.grams) and (not known.grams.literal or has_value(known.grams))
+                    for has_key, has_value in by_key
+                )
             )
         case Field(name=name) if name != "id":
             ((column, needles),) = _sought(node)
@@ -165,6 +171,8 @@ def columns_for(node: Node, grams: Grams | None) -> frozenset[str]:
 def _to_search(node: Text | Field | Metadata, grams: Grams | None) -> Iterator[tuple[Column, list[bytes]]]:
     """What to look for in which columns, less what the filters deny."""
     for column, needles in _sought(node):
+        if grams and grams.literal and isinstance(node, Metadata) and node.value_forms:
+            needles = tuple(key + form for key in needles for form in node.value_forms)
         if held := [needle for needle in needles if grams is None or grams.may_hold(column, needle)]:
             yield column, held
 
@@ -302,12 +310,10 @@ def _metadata(node: Metadata, columns: Columns, within: Selection | None) -> Sel
     candidates: set[int] = set()
     for column, keys in _to_search(node, columns.grams):
         folded = columns.folded(column)
-        if node.number is not None and node.operator in ON_NUMBERS:
+        if node.number is not None and node.operator in ORDERINGS:
             candidates.update(_lines_with_number(node, keys, folded))
         else:
             candidates.update(line for key in keys for line in _lines_with(folded, key))
-        if candidates and node.value_needle and columns.grams and columns.grams.literal:
-            candidates.intersection_update(_lines_with(folded, node.value_needle))
     if within is not None:
         candidates.intersection_update(lines_of(within, columns.lines))
     return _marks((line for line in candidates if node.found_in(columns.line(Column.METADATA, line))), columns.lines)

@@ -66,23 +66,52 @@ class Moved(Exception):  # noqa: N818 - no error: a reader starts again
 
 
 class Stored(Columns):
-    """The columns of a block in the database. Those that were not read with it are read when they are asked for."""
+    """The columns of a block in the database. They are read when the first is asked for, with those of its batch."""
 
-    def __init__(self, shelf: Shelf, pk: int, known: Known, base: int, columns: dict[str, bytes]) -> None:
+    def __init__(self, batch: Batch, pk: int, known: Known) -> None:
         self.header = known.header
         self.lines = known.header.lines
         self.grams = known.grams
-        self.base = base
-        self._shelf, self._pk, self._columns = shelf, pk, columns
+        self._batch, self._pk = batch, pk
+
+    @cached_property
+    def _stored(self) -> tuple[int, dict[str, bytes]]:
+        return self._batch.take(self._pk)
+
+    @cached_property
+    def sequences(self) -> list[int]:
+        self.base = self._stored[0]
+        return super().sequences
 
     def column(self, name: str) -> bytes:
-        if name not in self._columns:
-            missing = [name for name in COLUMN_NAMES if name not in self._columns]
-            found = self._shelf.read([self._pk], missing).get(self._pk)
-            if found is None:
-                raise Moved
-            self._columns |= found[1]
-        return self._columns[name]
+        columns = self._stored[1]
+        if name not in columns:
+            columns |= self._batch.rest(self._pk, columns)
+        return columns[name]
+
+
+class Batch:
+    """Blocks that are read together, with the columns that a search will ask for."""
+
+    def __init__(self, shelf: Shelf, pks: Collection[int], names: Collection[str]) -> None:
+        self._shelf, self._pks, self._names = shelf, pks, names
+
+    @cached_property
+    def _read(self) -> dict[int, tuple[int, dict[str, bytes]]]:
+        return self._shelf.read(self._pks, self._names)
+
+    def take(self, pk: int) -> tuple[int, dict[str, bytes]]:
+        """The base and the columns of a block. Raises Moved if it has gone since it was listed."""
+        if pk not in self._read:
+            raise Moved
+        return self._read.pop(pk)
+
+    def rest(self, pk: int, there: Collection[str]) -> dict[str, bytes]:
+        missing = [name for name in COLUMN_NAMES if name not in there]
+        read = self._shelf.read([pk], missing)
+        if pk not in read:
+            raise Moved
+        return read[pk][1]
 
 
 class Shelf:
@@ -173,21 +202,19 @@ class Shelf:
     def opened(
         self, blocks: Iterable[Listed], node: Node, names: frozenset[str] = frozenset()
     ) -> Iterator[tuple[Listed, Stored | None]]:
-        """Each block with the columns that tell which of its lines match, and those of `names`; None: no line can.
+        """Each block with its columns, or None if no line of it can match.
 
-        Raises Moved at a block that has gone.
+        The columns that tell which lines match are read together, and those of `names`. A block that has gone raises
+        Moved, at the latest when it is opened.
         """
         may_match = scan.sieve(node)
-        for batch in _growing(self.known(blocks, grams=scan.asks_grams(node)), OPENED):
-            candidates = {block.pk: scan.columns_for(node, known.grams) for block, known in batch if may_match(known)}
-            read = self.read(candidates, names.union(*candidates.values())) if candidates else {}
-            for block, known in batch:
-                if block.pk not in candidates:
-                    yield block, None
-                elif block.pk in read:
-                    yield block, Stored(self, block.pk, known, *read[block.pk])
-                else:
-                    raise Moved
+        for blocks_known in _growing(self.known(blocks, grams=scan.asks_grams(node)), OPENED):
+            wanted = {
+                block.pk: scan.columns_for(node, known.grams) for block, known in blocks_known if may_match(known)
+            }
+            batch = Batch(self, wanted, names.union(*wanted.values()))
+            for block, known in blocks_known:
+                yield block, Stored(batch, block.pk, known) if block.pk in wanted else None
 
     def read(self, pks: Collection[int], names: Collection[str]) -> dict[int, tuple[int, dict[str, bytes]]]:
         """By block: its base, and the columns of these names."""

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -136,13 +136,21 @@ class Field:
         return _ON_TEXT[self.operator](text.casefold(), self.value)
 
 
+class ValueForms(NamedTuple):
+    """How a value may stand in metadata: right after its key, or as `text` somewhere after one of `elsewhere`."""
+
+    after_key: tuple[bytes, ...]
+    text: bytes
+    elsewhere: tuple[bytes, ...]  # and these follow the key
+
+
 @dataclass(frozen=True, slots=True)
 class Metadata:
     """A key of the metadata, by its path, against a casefolded value ("" for EXISTS). Every operator.
 
     `number` is the value as a number, if it is one. Whatever the operator, metadata that matches holds one of
-    `key_needles`, as `fold_metadata` gives it. If it is written as it is read (see `logs.store.grams`), one of
-    `value_forms` comes right after it; there are none where nothing can be said.
+    `key_needles`, as `fold_metadata` gives it. If it is written as it is read (see `logs.store.grams`), `value_forms`
+    tell how the value stands there.
     """
 
     path: tuple[str, ...]
@@ -150,23 +158,23 @@ class Metadata:
     value: str
     number: int | float | None = field(init=False, repr=False, compare=False)
     key_needles: tuple[bytes, ...] = field(init=False, repr=False, compare=False)
-    value_forms: tuple[bytes, ...] = field(init=False, repr=False, compare=False)
+    value_forms: ValueForms | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "number", _number(self.value))
         object.__setattr__(self, "key_needles", key_needles(self.path))
         object.__setattr__(self, "value_forms", self._value_forms())
 
-    def _value_forms(self) -> tuple[bytes, ...]:
+    def _value_forms(self) -> ValueForms | None:
         if self.operator is Operator.EQUALS and isinstance(self.number, int):
-            return _whole_number_forms(self.number) if abs(self.number) < EXACT_MAX else ()
+            return _whole_number_forms(self.number) if abs(self.number) < EXACT_MAX else None
         if self.operator not in (Operator.EQUALS, Operator.PREFIX) or not _PLAIN_VALUE.fullmatch(self.value):
-            return ()
+            return None
         end = '"' if self.operator is Operator.EQUALS else ""
-        forms = [f':"{self.value}{end}', ":["]
+        after_key = [f':"{self.value}{end}']
         if any(word.startswith(self.value) for word in ("true", "false", "null")):
-            forms.append(f":{self.value}")
-        return tuple(form.encode() for form in forms)
+            after_key.append(f":{self.value}")
+        return ValueForms(_encoded(after_key), self.value.encode(), (b":[",))
 
     def matches(self, record: LogRecord) -> bool:
         return self.found_in(record.metadata)
@@ -236,11 +244,14 @@ _ON_TEXT: Final[dict[Operator, Callable[[str, str], bool]]] = {
 }
 
 
-def _whole_number_forms(number: int) -> tuple[bytes, ...]:
+def _whole_number_forms(number: int) -> ValueForms:
     """42 may stand there as 42, 42.0 and "42", as "042" and "+42", and in a list."""
-    forms = [f":{number}", f':"{number}', ":[", ':"0', ':"+', ':"-0']
-    if number == 0:
-        forms += [":-0", ':".', ':"-']
+    after_key = [f":{number}{end}" for end in (",", "}", ".")] + [f':"{number}{end}' for end in ('"', ".")]
+    elsewhere = [":[", ':"0', ':"+', ':"-0'] + ([":-0", ':".', ':"-'] if number == 0 else [])
+    return ValueForms(_encoded(after_key), str(abs(number)).encode(), _encoded(elsewhere))
+
+
+def _encoded(forms: Iterable[str]) -> tuple[bytes, ...]:
     return tuple(form.encode() for form in forms)
 
 

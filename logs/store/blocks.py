@@ -16,6 +16,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from itertools import chain
 from typing import Final, NamedTuple, ParamSpec, TypeVar
 
 import msgspec
@@ -230,7 +231,7 @@ class BlockStore(BaseLogStore):
     def _known_of(self, blocks: Iterable[Listed]) -> Iterator[tuple[Listed, Known]]:
         """As `Shelf.known`, up to a block that has gone: the next upkeep has a new list."""
         with suppress(Moved):
-            yield from self.shelf.known(blocks, grams=False)
+            yield from chain.from_iterable(self.shelf.known(blocks, grams=False))
 
     def drop_oldest(self, size: int) -> Dropped:
         oldest = LogBlock.objects.using(self.database).order_by("last", "pk")

@@ -10,6 +10,7 @@ import heapq
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Final, NamedTuple, TypeVar
 
 from core import clock
@@ -159,7 +160,7 @@ def histogram(shelf: Shelf, node: Node, start: int, end: int, step: int, stop: S
         buckets = {bucket: [0] * len(LEVELS) for bucket in range(begin, max(end, begin + 1), step)}
         rest = []
         if labels_only:
-            for block, known in shelf.known(stop.when_late(blocks), grams=False):
+            for block, known in chain.from_iterable(shelf.known(stop.when_late(blocks), grams=False)):
                 if not _count_header(known, wanted, block, start, end, step, buckets):
                     rest.append(block)
         else:
@@ -216,7 +217,7 @@ def values(shelf: Shelf, node: Node, field: str, start: int, end: int, stop: Sto
         counted: Counter[str] = Counter()
         whole = {block.pk for block in blocks if by_header and start <= block.first and block.last < end}
         counting = stop.when_late(block for block in blocks if block.pk in whole)
-        for _block, known in shelf.known(counting, grams=False):
+        for _block, known in chain.from_iterable(shelf.known(counting, grams=False)):
             for service, level, lines in known.by_pair:
                 if pairs.matches(service, level):
                     counted[service] += lines

@@ -14,7 +14,21 @@ from functools import lru_cache, reduce
 from operator import attrgetter, or_
 from typing import TYPE_CHECKING, Final
 
-from logs.query import ON_NUMBERS, ORDERINGS, And, Everything, Field, Level, Metadata, Node, Not, Operator, Or, Text
+from logs.query import (
+    ON_NUMBERS,
+    ORDERINGS,
+    And,
+    Everything,
+    Field,
+    Level,
+    Metadata,
+    Node,
+    Not,
+    Operator,
+    Or,
+    Text,
+    ValueForms,
+)
 from logs.records import Level as RecordLevel
 from logs.records import LogRecord
 from logs.store.codec import LINE_END, Columns
@@ -99,19 +113,10 @@ def sieve(node: Node) -> Sieve:
             return lambda known: any(map(node.matches_value, known.header.loggers))
         case Text(folded=folded):
             held = [_held(column, needles) for column, needles in _sought(node)]
-            return lambda known: known.grams is None or folded in known.names or any(may(known.grams) for may in held)
-        case Metadata(key_needles=keys, value_forms=forms):
-            by_key = [
-                (_held(Column.METADATA, [key]), _held(Column.METADATA, [key + form for form in forms or (b"",)]))
-                for key in keys
-            ]
-            return lambda known: (
-                known.grams is None
-                or any(
-                    has_key(known.grams) and (not known.grams.literal or has_value(known.grams))
-                    for has_key, has_value in by_key
-                )
-            )
+            return lambda known: known.grams is None or folded in known.names or _any(held, known.grams)
+        case Metadata():
+            has_value = _value_held(node)
+            return lambda known: known.grams is None or has_value(known.grams)
         case Field(name=name) if name != "id":
             ((column, needles),) = _sought(node)
             has_text = _held(column, needles)
@@ -133,9 +138,52 @@ def _sought(node: Text | Field | Metadata) -> list[tuple[Column, tuple[bytes, ..
 
 
 def _held(column: Column, needles: Iterable[bytes]) -> Callable[[Grams], bool]:
+    """Whether the filter of a column lets one of the texts pass."""
     asked = [places(needle, LENGTHS[column]) for needle in needles]
     bitmap = attrgetter(column.value)
-    return lambda grams: any(all_set(bitmap(grams), each) for each in asked)
+    return lambda grams: _any_set(bitmap(grams), asked)
+
+
+def _value_held(node: Metadata) -> Callable[[Grams], bool]:
+    """The same for a key with its value; of each key, what its forms have more is asked when the key has passed."""
+    length = LENGTHS[Column.METADATA]
+    forms = node.value_forms or ValueForms((b"",), b"", ())
+    asked = []
+    for needle in node.key_needles:
+        key = places(needle, length)
+        after_key, elsewhere = (
+            [tuple(place for place in places(needle + form, length) if place not in key) for form in some]
+            for some in (forms.after_key, forms.elsewhere)
+        )
+        asked.append((key, after_key, elsewhere))
+    text = places(forms.text, length)
+
+    def held(grams: Grams) -> bool:
+        bitmap = grams.metadata
+        for key, after_key, elsewhere in asked:
+            if all_set(bitmap, key) and (
+                not grams.literal
+                or _any_set(bitmap, after_key)
+                or (all_set(bitmap, text) and _any_set(bitmap, elsewhere))
+            ):
+                return True
+        return False
+
+    return held
+
+
+def _any_set(bitmap: bytes, asked: Iterable[tuple[int, ...]]) -> bool:
+    for each in asked:  # a loop, for a generator costs as much as the question  # noqa: SIM110
+        if all_set(bitmap, each):
+            return True
+    return False
+
+
+def _any(held: Iterable[Callable[[Grams], bool]], grams: Grams) -> bool:
+    for each in held:  # noqa: SIM110
+        if each(grams):
+            return True
+    return False
 
 
 def asks_grams(node: Node) -> bool:
@@ -171,8 +219,11 @@ def columns_for(node: Node, grams: Grams | None) -> frozenset[str]:
 def _to_search(node: Text | Field | Metadata, grams: Grams | None) -> Iterator[tuple[Column, list[bytes]]]:
     """What to look for in which columns, less what the filters deny."""
     for column, needles in _sought(node):
-        if grams and grams.literal and isinstance(node, Metadata) and node.value_forms:
-            needles = tuple(key + form for key in needles for form in node.value_forms)
+        if isinstance(node, Metadata) and node.value_forms and grams and grams.literal:
+            forms = node.value_forms.after_key
+            if grams.may_hold(column, node.value_forms.text):
+                forms += node.value_forms.elsewhere
+            needles = tuple(key + form for key in needles for form in forms)
         if held := [needle for needle in needles if grams is None or grams.may_hold(column, needle)]:
             yield column, held
 

@@ -141,8 +141,8 @@ class Shelf:
         blocks = blocks.order_by("-last", "-pk") if direction == "older" else blocks.order_by("first", "pk")
         return [Listed(*row) for row in blocks.values_list("pk", "first", "last")[:count]]
 
-    def known(self, blocks: Iterable[Listed], grams: bool) -> Iterator[tuple[Listed, Known]]:
-        """The blocks in their order with what is known of them; with their filters if `grams` says so.
+    def known(self, blocks: Iterable[Listed], grams: bool) -> Iterator[list[tuple[Listed, Known]]]:
+        """Lists of the blocks in their order, with what is known of them; with their filters if `grams` says so.
 
         Leaves damaged ones out; raises Moved at one that has gone. It looks ahead further and further: who stops
         early has not paid for many.
@@ -152,11 +152,9 @@ class Shelf:
             strange = [block for block in batch if (known := found[block.pk]) is None or (grams and not known.grams)]
             if strange:
                 found |= self._look_up(strange, found, grams)
-            for block in batch:
-                if known := found[block.pk]:
-                    yield block, known
-                elif block.pk not in self.damaged:
+                if any(found[block.pk] is None and block.pk not in self.damaged for block in batch):
                     raise Moved
+            yield [(block, known) for block in batch if (known := found[block.pk]) is not None]
 
     def _look_up(self, blocks: Sequence[Listed], found: dict[int, Known | None], grams: bool) -> dict[int, Known]:
         headers = {pk: known.header for pk, known in found.items() if known is not None}
@@ -202,19 +200,23 @@ class Shelf:
     def opened(
         self, blocks: Iterable[Listed], node: Node, names: frozenset[str] = frozenset()
     ) -> Iterator[tuple[Listed, Stored | None]]:
-        """Each block with its columns, or None if no line of it can match.
+        """The blocks in their order, with the columns of those that may have lines that match.
 
-        The columns that tell which lines match are read together, and those of `names`. A block that has gone raises
-        Moved, at the latest when it is opened.
+        Of others, which come with None, there is one now and then, to show how far it is. The columns that tell which
+        lines match are read together, and those of `names`. A block that has gone raises Moved, at the latest when it
+        is opened.
         """
         may_match = scan.sieve(node)
-        for blocks_known in _growing(self.known(blocks, grams=scan.asks_grams(node)), OPENED):
-            wanted = {
-                block.pk: scan.columns_for(node, known.grams) for block, known in blocks_known if may_match(known)
-            }
-            batch = Batch(self, wanted, names.union(*wanted.values()))
-            for block, known in blocks_known:
-                yield block, Stored(batch, block.pk, known) if block.pk in wanted else None
+        for known in self.known(blocks, grams=scan.asks_grams(node)):
+            matching = [(block, of_block) for block, of_block in known if may_match(of_block)]
+            for start in range(0, len(matching), OPENED):
+                together = matching[start : start + OPENED]
+                wanted = [scan.columns_for(node, of_block.grams) for _block, of_block in together]
+                batch = Batch(self, [block.pk for block, _ in together], names.union(*wanted))
+                for block, of_block in together:
+                    yield block, Stored(batch, block.pk, of_block)
+            if known and (not matching or matching[-1] is not known[-1]):
+                yield known[-1][0], None
 
     def read(self, pks: Collection[int], names: Collection[str]) -> dict[int, tuple[int, dict[str, bytes]]]:
         """By block: its base, and the columns of these names."""

@@ -13,7 +13,8 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -26,9 +27,12 @@ from django.utils import timezone
 from core import disk
 from logs import stream
 from logs.models import DeadLetter
+from logs.sequence import parse_entry_id
 from logs.sources.channels import Listener
 from logs.sources.streams import REFRESH_EVERY, Sources
-from logs.store import BaseLogStore, Incoming
+from logs.store import BaseLogStore, Incoming, Singles
+from logs.store.codec import Block
+from logs.stream import Entry
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +46,6 @@ CLAIM_IDLE_MS: Final = 30_000  # an entry that its reader has had for so long be
 TRIM_EVERY: Final = 1.0
 BACKOFF_MAX: Final = 5.0
 REASON_MAX: Final = 500
-
-Fields = Mapping[bytes, bytes]
-Entry = tuple[str, str, Fields]  # stream, id, fields
 
 # Cuts a stream to its length, atomically and never into what is not stored yet.
 TRIM: Final = """
@@ -194,49 +195,48 @@ class Ingester:
 
     def take(self, entries: Sequence[Entry]) -> None:
         """Stores entries, or their reason for being no log lines, and acknowledges them."""
-        batch: list[Incoming] = []
-        taken: list[Entry] = []
+        reading = stream.read(entries)
+        for entry, error in reading.refused:
+            self._bury(entry, str(error))
+        batch: list[Incoming | Singles] = []
         lines = 0
-        for entry in entries:
-            try:
-                incoming = stream.incoming(*entry)
-            except stream.EntryError as error:
-                self._bury(entry, str(error))
-                continue
-            except Exception as error:
-                log.exception("An entry could not be read")  # a mistake of ours must not stop everybody's lines
-                self._bury(entry, f"{type(error).__name__}: {error}")
-                continue
+        for incoming in reading.taken:
             batch.append(incoming)
-            taken.append(entry)
             lines += incoming.lines
             if lines >= BATCH_LINES:
-                self._store(batch, taken)
-                batch, taken, lines = [], [], 0
+                self._store(batch, entries)
+                batch, lines = [], 0
         if batch:
-            self._store(batch, taken)
+            self._store(batch, entries)
 
-    def _store(self, batch: Sequence[Incoming], entries: Sequence[Entry]) -> None:
+    def _store(self, batch: Sequence[Incoming | Singles], entries: Sequence[Entry]) -> None:
         try:
             commit = self._until_stored(lambda: self.store.append(batch), settings.LOG_DATABASE)
-        except Exception as error:
-            if len(batch) == 1:
-                log.exception("An entry could not be stored")
-                self._bury(entries[0], f"{type(error).__name__}: {error}")
-            else:  # find the one that is to blame
-                for one, entry in zip(batch, entries, strict=True):
-                    self._store([one], [entry])
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the fault of one entry
+            self._find_to_blame(batch, entries, error)
             return
         if commit is None:
             return  # stopped: the entries stay unacknowledged and are read again
-        self._acknowledge(entries)
+        self._acknowledge(batch)
         self.lines += commit.lines
         if commit.number:
             self.publish(commit.number)
 
+    def _find_to_blame(self, batch: Sequence[Incoming | Singles], entries: Sequence[Entry], error: Exception) -> None:
+        """One entry of the batch is what the database can't take: each goes alone, and that one is buried."""
+        wanted = {(incoming.stream, key) for incoming in batch for key in incoming.keys}
+        to_blame = [entry for entry in entries if (entry[0], parse_entry_id(entry[1])) in wanted]
+        if len(to_blame) == 1:
+            log.error("An entry could not be stored", exc_info=error)
+            self._bury(to_blame[0], f"{type(error).__name__}: {error}")
+            return
+        for entry in to_blame:
+            self.take([entry])
+
     def _bury(self, entry: Entry, reason: str) -> None:
         if self._until_stored(lambda: bury(entry, reason), "default"):
-            self._acknowledge([entry])
+            name, entry_id, fields = entry
+            self._tell({name: [entry_id]}, {name: [entry_id]} if stream.is_chunk(fields) else {})
 
     def _until_stored(self, store: Callable[[], Any], database: str) -> Any:
         """Tries until the database takes it, or the ingester is stopped (None)."""
@@ -263,16 +263,25 @@ class Ingester:
             self._show_alive(outage.what)
         outage.wait(reason, self._stopped)
 
-    def _acknowledge(self, entries: Sequence[Entry]) -> None:
+    def _acknowledge(self, stored: Iterable[Incoming | Singles]) -> None:
         """A chunk is of use to nobody else and goes; single lines stay for other readers, up to MAXLEN."""
+        done: defaultdict[str, list[str]] = defaultdict(list)
+        chunks: defaultdict[str, list[str]] = defaultdict(list)
+        for incoming in stored:
+            ids = [f"{milliseconds}-{number}" for milliseconds, number in incoming.keys]
+            done[incoming.stream] += ids
+            if isinstance(incoming.content, Block):
+                chunks[incoming.stream] += ids
+        self._tell(done, chunks)
+
+    def _tell(self, done: Mapping[str, Sequence[str]], chunks: Mapping[str, Sequence[str]]) -> None:
         if self._stopped.is_set() and (self._database_away.since or self._disk_full.since):
             return
         pipe = self.client.pipeline(transaction=False)
-        for name in {entry[0] for entry in entries}:
-            ids = [entry_id for stream_name, entry_id, _ in entries if stream_name == name]
+        for name, ids in done.items():
             pipe.xack(name, stream.GROUP, *ids)
-            if chunks := [e_id for s_name, e_id, fields in entries if s_name == name and stream.is_chunk(fields)]:
-                pipe.xdel(name, *chunks)
+        for name, ids in chunks.items():
+            pipe.xdel(name, *ids)
         pipe.execute(raise_on_error=False)
 
     def _show_alive(self, trouble: str = "") -> None:

@@ -172,6 +172,7 @@ def alias_table(extra: Mapping[str, str] = {}) -> dict[str, tuple[str, int]]:
 
 
 _table = alias_table()
+generation = 0  # of the table: what was derived from an older one is out of date
 # Services repeat a few hundred names; a sender that invents names doesn't fill the memory.
 _seen: dict[str, tuple[str, int] | None] = {}
 _SEEN_MAX = 4_096
@@ -179,8 +180,9 @@ _SEEN_MAX = 4_096
 
 def use_aliases(extra: Mapping[str, str]) -> None:
     """Adds the installation's own names (PHAROS_FIELD_ALIASES)."""
-    global _table
+    global _table, generation
     _table = alias_table(extra)
+    generation += 1
     _seen.clear()
 
 
@@ -223,7 +225,7 @@ def parse_level(value: object) -> Level | None:
     return Level(min(number, 60) // 10 - 1) if 10 <= number <= 100 else None
 
 
-_EARLIEST: Final = clock.micros(datetime(1980, 1, 1, tzinfo=UTC))
+EARLIEST: Final = clock.micros(datetime(1980, 1, 1, tzinfo=UTC))
 _TIME_HELP: Final = "expected ISO 8601 or a number of seconds, milliseconds, microseconds or nanoseconds since 1970"
 
 
@@ -233,10 +235,11 @@ def parse_timestamp(value: object) -> int:
     Raises RecordError if `value` is neither.
     """
     if isinstance(value, str):
-        with suppress(ValueError):
+        try:
             return _from_iso(value.strip())
-        with suppress(ValueError):
-            value = int(value) if value.strip().lstrip("+-").isdigit() else float(value)
+        except ValueError:
+            with suppress(ValueError):
+                value = int(value) if value.strip().lstrip("+-").isdigit() else float(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise RecordError(f"timestamp: {_TIME_HELP}, got {str(value)[:60]!r}")
     return _from_epoch(value)
@@ -249,13 +252,19 @@ def _from_iso(text: str) -> int:
     return clock.micros(when if when.tzinfo else when.replace(tzinfo=UTC))
 
 
-def _from_epoch(number: int | float) -> int:
+def epoch_unit(number: int | float) -> int:
+    """The microseconds in the unit that an epoch number of this size counts; 0 for nanoseconds."""
     size = abs(number)
     if size < 1e11:
-        return round(number * clock.SECOND)
+        return clock.SECOND
     if size < 1e14:
-        return round(number * 1_000)
-    return round(number) if size < 1e17 else int(number) // 1_000
+        return 1_000
+    return 1 if size < 1e17 else 0
+
+
+def _from_epoch(number: int | float) -> int:
+    unit = epoch_unit(number)
+    return round(number * unit) if unit else int(number) // 1_000
 
 
 # --- Whole records -------------------------------------------------------------------------------------------------
@@ -265,8 +274,7 @@ _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.encode
 _NESTED_WORDS: Final = (b"request", b"correlation", b"trace", b"span")
 _NESTED_ID = re.compile(rb'"(?:x[-_]?)?(?:request|correlation|trace|span)[-_]?id"')
-_SPACED = re.compile(rb"[:,{\[]\s|\s[}\]]")
-_LIFTED: Final = ("request_id", "trace_id", "span_id")
+ID_FIELDS: Final = ("request_id", "trace_id", "span_id")
 
 
 def from_json(line: bytes, received: int) -> LogRecord:
@@ -276,74 +284,19 @@ def from_json(line: bytes, received: int) -> LogRecord:
     """
     if len(line) > LINE_MAX:
         raise RecordError(f"expected a line of at most {LINE_MAX:,} bytes, got {len(line):,}")
-    if (record := _from_usual(line, received)) is not None:
-        return record
     try:
-        fields = _decode_fields(line)
+        return from_fields(_decode_fields(line), received)
     except msgspec.ValidationError:
         raise RecordError(f"expected a JSON object, got {_shown(line)}") from None
     except msgspec.DecodeError as error:
-        fields = _decode_fields(_lenient(line, error))
+        return from_fields(_decode_fields(_lenient(line, error)), received)
     except RecursionError:
         raise RecordError(f"expected JSON that is not nested so deep: {_shown(line)}") from None
-    return from_fields(fields, received)
 
 
-class _Usual(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """The names and types of nearly all lines: decoded at once, three times as fast as field by field."""
-
-    timestamp: str | int | float | None = None
-    time: str | int | float | None = None
-    ts: str | int | float | None = None
-    level: str | int | None = None
-    service: str | None = None
-    source: str | None = None
-    logger: str = ""
-    title: str = ""
-    message: str | None = None
-    msg: str | None = None
-    request_id: str | None = None
-    correlation: str | None = msgspec.field(default=None, name="correlationId")
-    trace_id: str = ""
-    span_id: str = ""
-    metadata: Raw = Raw(b"{}")
-
-
-_decode_usual = msgspec.json.Decoder(_Usual).decode
-
-
-def _from_usual(line: bytes, received: int) -> LogRecord | None:
-    """The record of a usual line, as `from_fields` would make it; None for any other line."""
-    try:
-        usual = _decode_usual(line)
-    except (msgspec.DecodeError, RecursionError):  # ValidationError is one
-        return None
-    times = [value for value in (usual.timestamp, usual.time, usual.ts) if value is not None]
-    services = [value for value in (usual.service, usual.source) if value is not None]
-    messages = [value for value in (usual.message, usual.msg) if value is not None]
-    requests = [value for value in (usual.request_id, usual.correlation) if value is not None]
-    level = Level.INFO if usual.level is None else parse_level(usual.level)
-    if len(times) > 1 or len(services) > 1 or len(messages) != 1 or len(requests) > 1 or level is None:
-        return None
-    try:
-        timestamp = parse_timestamp(times[0]) if times else received
-    except RecordError:
-        return None
-    logger = usual.logger.strip()
-    service = (services[0].strip() if services else "") or logger or UNKNOWN_SERVICE
-    request_id = requests[0].strip() if requests else ""
-    trace_id, span_id = usual.trace_id.strip(), usual.span_id.strip()
-    metadata = bytes(usual.metadata)
-    if (
-        not _EARLIEST <= timestamp <= received + FUTURE_MAX
-        or max(len(request_id), len(trace_id), len(span_id), len(service), len(logger)) > NAME_MAX
-        or not metadata.startswith(b"{")
-        or (not (request_id and trace_id and span_id) and _has_nested_id(metadata))
-    ):
-        return None
-    return LogRecord(
-        timestamp, level, service, messages[0], usual.title, logger, request_id, trace_id, span_id, _compact(metadata)
-    )
+def names_of(line: bytes) -> tuple[str, ...]:
+    """The names in a JSON object, in its order. Raises msgspec.DecodeError or RecursionError."""
+    return tuple(_decode_fields(line))
 
 
 def from_flat(pairs: Mapping[str, str], received: int) -> LogRecord:
@@ -388,24 +341,24 @@ def _lenient(line: bytes, error: Exception) -> bytes:
 
 def from_fields(fields: Mapping[str, Raw], received: int) -> LogRecord:
     """Fields as they came (name → JSON value) as a record. Raises RecordError."""
-    found, rest = _sorted_out(fields)
+    found, rest = sorted_out(fields)
     if not found and not rest:
         raise RecordError("expected an object with at least a message, got an empty one")
     timestamp = _timestamp(found, rest, received)
     level = _level(found, rest)
     logger = _short(found, rest, "logger", NAME_MAX)
     service = _short(found, rest, "service", NAME_MAX) or logger or UNKNOWN_SERVICE
-    ids = {name: _short(found, rest, name, ID_MAX) for name in _LIFTED}
+    ids = {name: _short(found, rest, name, ID_MAX) for name in ID_FIELDS}
     title, message = _text(found, "title"), _text(found, "message")
     metadata = _metadata(found, rest)
-    if not all(ids.values()) and _has_nested_id(metadata):
-        _lift(ids, metadata)
+    if not all(ids.values()) and has_nested_id(metadata):
+        lift(ids, metadata)
     return LogRecord(
         timestamp, level, service, message, title, logger, ids["request_id"], ids["trace_id"], ids["span_id"], metadata
     )
 
 
-def _sorted_out(fields: Mapping[str, Raw]) -> tuple[dict[str, tuple[str, Any]], dict[str, Any]]:
+def sorted_out(fields: Mapping[str, Raw]) -> tuple[dict[str, tuple[str, Any]], dict[str, Any]]:
     """The record's own fields, as field → (name it came under, value), and the rest by name."""
     found: dict[str, tuple[str, Any]] = {}
     ranks: dict[str, int] = {}
@@ -431,7 +384,7 @@ def _timestamp(found: dict[str, tuple[str, Any]], rest: dict[str, Any], received
     if raw is None or (value := _decode(raw)) in (None, ""):
         return received
     timestamp = parse_timestamp(value)
-    if _EARLIEST <= timestamp <= received + FUTURE_MAX:
+    if EARLIEST <= timestamp <= received + FUTURE_MAX:
         return timestamp
     # An unset clock (year 1, 1970) or one far ahead says nothing of when the line was written.
     rest[name] = raw
@@ -488,14 +441,12 @@ def _metadata(found: dict[str, tuple[str, Any]], rest: dict[str, Any]) -> bytes:
             if base == b"{}" and bytes(raw) not in (b"null", b'""'):
                 rest[name] = raw
     if rest:
-        base = _with(base, rest)
-    return _compact(base)
+        base = with_rest(base, rest)
+    return compact(base)
 
 
-def _compact(metadata: bytes) -> bytes:
-    if (b" " in metadata or b"\n" in metadata) and _SPACED.search(metadata):
-        return msgspec.json.format(metadata, indent=-1)
-    return metadata
+def compact(metadata: bytes) -> bytes:
+    return msgspec.json.format(metadata, indent=-1) if b" " in metadata or b"\n" in metadata else metadata
 
 
 def _object_in_text(raw: bytes) -> bytes | None:
@@ -509,7 +460,7 @@ def _object_in_text(raw: bytes) -> bytes | None:
     return None
 
 
-def _with(base: bytes, rest: Mapping[str, Any]) -> bytes:
+def with_rest(base: bytes, rest: Mapping[str, Any]) -> bytes:
     """The metadata object with further keys; a key that it has already gets "_2" behind its name."""
     taken = _decode_fields(base).keys() if base != b"{}" else ()
     pieces = [_encode(name + "_2" if name in taken else name) + b":" + bytes(raw) for name, raw in rest.items()]
@@ -517,12 +468,12 @@ def _with(base: bytes, rest: Mapping[str, Any]) -> bytes:
     return b"{" + b",".join([inner, *pieces] if inner else pieces) + b"}"
 
 
-def _has_nested_id(metadata: bytes) -> bool:
+def has_nested_id(metadata: bytes) -> bool:
     folded = metadata.lower()  # four plain searches are cheaper than one regular expression
     return any(word in folded for word in _NESTED_WORDS) and _NESTED_ID.search(folded) is not None
 
 
-def _lift(ids: dict[str, str], metadata: bytes) -> None:
+def lift(ids: dict[str, str], metadata: bytes) -> None:
     """Fills missing ids from the top of the metadata and from its "context" object, where services put them."""
     top = _decode(metadata)
     for place in (top, top.get("context")):

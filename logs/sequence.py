@@ -40,11 +40,15 @@ def stream_number(stream: str, named: Sequence[str]) -> int:
 
 
 def sequence_of(entry_id: str, stream: int, place: int = 0) -> int:
-    milliseconds, number = parse_entry_id(entry_id)
+    return sequence_at(*parse_entry_id(entry_id), stream) + place * STEP
+
+
+def sequence_at(milliseconds: int, number: int, stream: int) -> int:
+    """The sequence of the first line of an entry."""
     since = max(milliseconds - EPOCH_MS, 0)
     # Whoever adds an entry may give it any id, one beyond 2054 as well.
     entry = min(since * _MILLISECOND + number * _ENTRY, _LAST_ENTRY)
-    return entry + place * STEP + stream % STREAMS_MAX
+    return entry + stream % STREAMS_MAX
 
 
 def received_at(sequence: int) -> int:

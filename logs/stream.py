@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
@@ -20,10 +21,11 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from core import clock
-from logs.records import LogRecord, RecordError, canonical_field, from_flat, from_json
-from logs.sequence import LINES_MAX, sequence_of, stream_number
+from logs.lines import Lines
+from logs.records import LogRecord, RecordError, canonical_field, from_flat
+from logs.sequence import LINES_MAX, STEP, parse_entry_id, sequence_at, sequence_of, stream_number
 from logs.sources import json_lines
-from logs.store import Incoming, codec
+from logs.store import Incoming, Singles, codec
 from logs.store.codec import Block
 
 GROUP: Final = "ingest"
@@ -32,6 +34,12 @@ ALIVE: Final = "pharos:alive:"
 INGESTERS: Final = f"{ALIVE}ingest:"
 ALIVE_FOR: Final = 15  # seconds
 _CHUNK, _SEAL = b"chunk", b"seal"
+
+
+log = logging.getLogger(__name__)
+
+Fields = Mapping[bytes, bytes]
+Entry = tuple[str, str, Fields]  # stream, id, fields
 
 
 class EntryError(ValueError):
@@ -70,32 +78,87 @@ def _seal_of(data: bytes) -> bytes:
 def chunks(records: Sequence[LogRecord]) -> list[dict[bytes, bytes]]:
     """Parsed records as entries to XADD. The seal says that the columns were made by us and need no second look."""
     entries = []
-    for begin in range(0, len(records), LINES_MAX):
-        for block in codec.encode(_placed(records[begin : begin + LINES_MAX])):
+    lines = Lines.of(records)
+    for begin in range(0, len(lines), LINES_MAX):
+        # The sequences are places in the entry; the entry's own is added by the ingester.
+        for block in codec.encode(_placed(lines[begin : begin + LINES_MAX], 0)):
             data = codec.dump(block)
             entries.append({_CHUNK: data, _SEAL: _seal_of(data)})
     return entries
 
 
-def _placed(records: Sequence[LogRecord]) -> list[LogRecord]:
-    """The records with their place in the entry as sequence; the entry's own id is added by the ingester."""
-    step = sequence_of("0-0", 0, 1)
-    return [msgspec.structs.replace(record, sequence=place * step) for place, record in enumerate(records)]
+def _placed(lines: Lines, base: int) -> Lines:
+    lines.sequence = range(base, base + len(lines) * STEP, STEP)
+    return lines
 
 
-def incoming(stream: str, entry_id: str, fields: Mapping[bytes, bytes]) -> Incoming:
+class Reading(msgspec.Struct):
+    """A batch of entries: what the store can take, and what it can't, with the reason."""
+
+    taken: list[Incoming | Singles] = []
+    refused: list[tuple[Entry, EntryError]] = []
+
+
+def read(entries: Sequence[Entry]) -> Reading:
+    """Never raises. Most entries of services are one JSON object each: those of a stream are read together."""
+    reading = Reading()
+    objects: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if _is_one_object(entry[2]):
+            objects.setdefault(entry[0], []).append(entry)
+        else:
+            _read_one(entry, reading)
+    for name, single in objects.items():
+        try:
+            _read_objects(name, single, reading)
+        except Exception:
+            log.exception("Entries could not be read together")
+            for entry in single:
+                _read_one(entry, reading)
+    return reading
+
+
+def _is_one_object(fields: Fields) -> bool:
+    if len(fields) != 1:
+        return False
+    (value,) = fields.values()
+    return value.startswith(b"{") and b"\n" not in value
+
+
+def _read_objects(stream: str, entries: Sequence[Entry], into: Reading) -> None:
+    now = clock.now()
+    keys = [parse_entry_id(entry_id) for _, entry_id, _ in entries]
+    values = [value for _, _, fields in entries for value in fields.values()]
+    parsed = json_lines.parse_each(values, [min(milliseconds * 1_000, now) for milliseconds, _ in keys])
+    into.refused += [(entries[number - 1], EntryError(reason)) for number, reason in parsed.rejected]
+    lines = parsed.records
+    if parsed.rejected:
+        keys = [keys[place] for place in lines.sequence]
+    if lines:
+        number = _number(stream)
+        lines.sequence = [sequence_at(*key, number) for key in keys]
+        into.taken.append(Singles(stream, keys, lines))
+
+
+def _read_one(entry: Entry, into: Reading) -> None:
+    try:
+        into.taken.append(incoming(*entry))
+    except EntryError as error:
+        into.refused.append((entry, error))
+    except Exception as error:
+        log.exception("An entry could not be read")  # a mistake of ours must not stop everybody's lines
+        into.refused.append((entry, EntryError(f"{type(error).__name__}: {error}")))
+
+
+def incoming(stream: str, entry_id: str, fields: Fields) -> Incoming:
     """An entry as the store takes it. Raises EntryError."""
-    number = _number(stream)
+    first = sequence_of(entry_id, _number(stream))
     if _CHUNK in fields and _SEAL in fields:
         block = _unsealed(fields[_CHUNK], fields[_SEAL])
-        block.base += sequence_of(entry_id, number)
+        block.base += first
         return Incoming(stream, entry_id, block)
-    received = min(int(entry_id.partition("-")[0]) * 1_000, clock.now())
-    records = tuple(
-        msgspec.structs.replace(record, sequence=sequence_of(entry_id, number, place))
-        for place, record in enumerate(_records(fields, received))
-    )
-    return Incoming(stream, entry_id, records)
+    received = min(parse_entry_id(entry_id)[0] * 1_000, clock.now())
+    return Incoming(stream, entry_id, _placed(_lines(fields, received), first))
 
 
 @lru_cache(maxsize=1_024)
@@ -103,7 +166,7 @@ def _number(stream: str) -> int:
     return stream_number(stream, settings.LOG_STREAMS)
 
 
-def is_chunk(fields: Mapping[bytes, bytes]) -> bool:
+def is_chunk(fields: Fields) -> bool:
     return _CHUNK in fields
 
 
@@ -116,27 +179,24 @@ def _unsealed(data: bytes, seal: bytes) -> Block:
         raise EntryError(f"the chunk is of another version: {error}") from None
 
 
-def _records(fields: Mapping[bytes, bytes], received: int) -> list[LogRecord]:
+def _lines(fields: Fields, received: int) -> Lines:
     if not fields:
         raise EntryError("expected fields, got an empty entry")
     texts = {name.decode("utf-8", "replace"): value for name, value in fields.items()}
+    if len(fields) == 1:
+        ((name, value),) = texts.items()
+        if value.lstrip()[:1] in (b"{", b"["):
+            return _from_json_field(value, received)
+        if canonical_field(name) is None:
+            raise EntryError(f"expected JSON or name/value pairs, got one field {name[:60]!r} that is no JSON object")
     try:
-        if len(fields) == 1:
-            ((name, value),) = texts.items()
-            if value.lstrip()[:1] in (b"{", b"["):
-                return _from_json_field(value, received)
-            if canonical_field(name) is None:
-                raise EntryError(
-                    f"expected JSON or name/value pairs, got one field {name[:60]!r} that is no JSON object"
-                )
-        return [from_flat({name: value.decode("utf-8", "replace") for name, value in texts.items()}, received)]
+        record = from_flat({name: value.decode("utf-8", "replace") for name, value in texts.items()}, received)
     except RecordError as error:
         raise EntryError(str(error)) from None
+    return Lines.of([record])
 
 
-def _from_json_field(value: bytes, received: int) -> list[LogRecord]:
-    if value.startswith(b"{") and b"\n" not in value:
-        return [from_json(value, received)]  # what nearly all entries are: one object
+def _from_json_field(value: bytes, received: int) -> Lines:
     parsed = json_lines.parse(value, received)
     if parsed.rejected:
         line, error = parsed.rejected[0]

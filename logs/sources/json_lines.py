@@ -2,39 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 from msgspec import Raw
 
-from logs.records import LogRecord, RecordError, from_json
+from logs import shapes
+from logs.lines import Lines
 
 _decode_array = msgspec.json.Decoder(list[Raw]).decode
 
 
 class Parsed(msgspec.Struct):
-    """What a body held. Rejected lines are (number from 1, reason)."""
+    """What a body held, with the lines' places as sequences. Rejected lines are (number from 1, reason)."""
 
-    records: list[LogRecord]
+    records: Lines
     rejected: list[tuple[int, str]]
 
 
 def parse(body: bytes, received: int) -> Parsed:
     """Never raises: what can't be read is in `rejected`, and the rest is not held up by it."""
-    parsed = Parsed([], [])
-    for number, line in enumerate(_lines(body), 1):
-        if not line.strip():
-            continue
-        try:
-            parsed.records.append(from_json(line, received))
-        except RecordError as error:
-            parsed.rejected.append((number, str(error)))
-    return parsed
+    body = _valid(body)
+    if body.startswith(b"{"):
+        text = body.rstrip()
+        whole = shapes.read_whole(text, [received] * (text.count(b"\n") + 1))
+        if whole is not None:
+            return Parsed(whole, [])
+    numbered = [(number, line) for number, line in enumerate(_lines(body), 1) if line.strip()]
+    records, rejected = shapes.read([line for _, line in numbered], [received] * len(numbered))
+    return Parsed(records, [(numbered[place][0], reason) for place, reason in rejected])
 
 
-def _lines(body: bytes) -> list[bytes]:
+def parse_each(lines: Sequence[bytes], received: Sequence[int]) -> Parsed:
+    """Objects that came one by one, each without a line end in it; `received` has the time of each."""
+    body = b"\n".join(lines)
+    valid = _valid(body)
+    whole = shapes.read_whole(valid, received)
+    if whole is not None:
+        return Parsed(whole, [])
+    records, rejected = shapes.read(lines if valid is body else valid.split(b"\n"), received)
+    return Parsed(records, [(place + 1, reason) for place, reason in rejected])
+
+
+def _valid(body: bytes) -> bytes:
     try:
         body.decode()
     except UnicodeDecodeError:
-        body = body.decode("utf-8", "replace").encode()
+        return body.decode("utf-8", "replace").encode()
+    return body
+
+
+def _lines(body: bytes) -> list[bytes]:
     start = body.lstrip()[:1]
     if start == b"[":
         try:

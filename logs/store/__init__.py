@@ -1,7 +1,7 @@
 """Where records are kept: `log_stores["default"]` is the store that LOG_STORES names."""
 
 from core.backends import Backends
-from logs.store.base import Backlog, BaseLogStore, Commit, Dropped, Histogram, Incoming, Page, Usage, Values
+from logs.store.base import Backlog, BaseLogStore, Commit, Dropped, Histogram, Incoming, Page, Singles, Usage, Values
 
 log_stores: Backends[BaseLogStore] = Backends("LOG_STORES")
 
@@ -13,6 +13,7 @@ __all__ = [
     "Histogram",
     "Incoming",
     "Page",
+    "Singles",
     "Usage",
     "Values",
     "log_stores",

@@ -7,16 +7,19 @@ its end. Listings are ordered by position, newest first.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Literal
 
 import msgspec
 
+from logs.lines import Lines
 from logs.query import Node
 from logs.records import LEVELS, Level, LogRecord
+from logs.sequence import parse_entry_id
 from logs.store.codec import Block
 
 Position = tuple[int, int]
+EntryKey = tuple[int, int]  # an entry's id as numbers
 Direction = Literal["older", "newer"]
 
 
@@ -25,11 +28,31 @@ class Incoming(msgspec.Struct, frozen=True):
 
     stream: str
     entry_id: str  # "1700000000000-0": what makes a second delivery known
-    content: Block | tuple[LogRecord, ...]  # a block's base and the records' sequences are set
+    content: Block | Sequence[LogRecord]  # a block's base and the records' sequences are set
 
     @property
     def lines(self) -> int:
         return self.content.header.lines if isinstance(self.content, Block) else len(self.content)
+
+    @property
+    def keys(self) -> list[EntryKey]:
+        return [parse_entry_id(self.entry_id)]
+
+
+class Singles(msgspec.Struct, frozen=True):
+    """Many entries of one stream that are one line each, read together."""
+
+    stream: str
+    keys: list[EntryKey]
+    content: Lines  # one for each key
+
+    @property
+    def lines(self) -> int:
+        return len(self.content)
+
+    def without(self, keys: Container[EntryKey]) -> Singles:
+        places = [place for place, key in enumerate(self.keys) if key not in keys]
+        return Singles(self.stream, [self.keys[place] for place in places], self.content.picked(places))
 
 
 class Commit(msgspec.Struct, frozen=True):
@@ -89,7 +112,7 @@ class BaseLogStore(ABC):
     """A backend writes the abstract methods; the rest comes from them."""
 
     @abstractmethod
-    def append(self, batch: Sequence[Incoming]) -> Commit:
+    def append(self, batch: Sequence[Incoming | Singles]) -> Commit:
         """Stores a batch durably and in one step, each entry once however often it comes."""
 
     @abstractmethod

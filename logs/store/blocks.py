@@ -25,10 +25,10 @@ from django.db.models import Exists, Max, Min, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
 from core import clock
+from logs.lines import Lines
 from logs.models import LogBlock, LogBlockGrams, LogCommit
 from logs.query import Everything, Node
 from logs.records import Level, LogRecord
-from logs.sequence import parse_entry_id
 from logs.store import codec, grams, lease, reading
 from logs.store.base import (
     Backlog,
@@ -36,10 +36,12 @@ from logs.store.base import (
     Commit,
     Direction,
     Dropped,
+    EntryKey,
     Histogram,
     Incoming,
     Page,
     Position,
+    Singles,
     Usage,
     Values,
 )
@@ -62,9 +64,9 @@ log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
-EntryKeys = dict[str, set[tuple[int, int]]]
+EntryKeys = dict[str, set[EntryKey]]  # by stream
 
-_keys_decoder = msgspec.msgpack.Decoder(dict[str, list[tuple[int, int]]])
+_keys_decoder = msgspec.msgpack.Decoder(dict[str, list[EntryKey]])
 
 
 class Small(NamedTuple):
@@ -83,24 +85,24 @@ class BlockStore(BaseLogStore):
 
     # --- Writing ----------------------------------------------------------------------------------------------------
 
-    def append(self, batch: Sequence[Incoming]) -> Commit:
+    def append(self, batch: Sequence[Incoming | Singles]) -> Commit:
         keys = _keys(batch)
         known = self._known(keys)
         while True:
-            fresh = [entry for entry in batch if not _is_known(entry, known)]
+            fresh, fresh_keys = _fresh(batch, keys, known)
+            duplicates = _count(keys) - _count(fresh_keys)
             if not fresh:
-                return Commit(0, 0, len(batch))
+                return Commit(0, 0, duplicates)
             blocks = _blocks_of(fresh)  # before the transaction: the write lock is held for the writing only
             with transaction.atomic(self.database):
                 self._lock_commits()
                 now_known = self._known(keys)
                 if now_known == known:
-                    return self._write(fresh, blocks, duplicates=len(batch) - len(fresh))
+                    return self._write(fresh_keys, blocks, duplicates)
             # Another ingester, to whom these entries were given as well, was faster with some of them.
             known = now_known
 
-    def _write(self, fresh: Sequence[Incoming], blocks: Sequence[Block], duplicates: int) -> Commit:
-        keys = _keys(fresh)
+    def _write(self, keys: EntryKeys, blocks: Sequence[Block], duplicates: int) -> Commit:
         oldest, newest = _span(keys)
         lines = sum(block.header.lines for block in blocks)
         commit = LogCommit.objects.using(self.database).create(
@@ -377,31 +379,47 @@ class BlockStore(BaseLogStore):
 
 def _span(keys: EntryKeys) -> tuple[int, int]:
     """Milliseconds of the oldest and newest entry, as far as a column can hold them."""
-    milliseconds = [min(key[0], (1 << 63) - 1) for stream in keys.values() for key in stream]
-    return min(milliseconds), max(milliseconds)
+    longest = (1 << 63) - 1
+    return min(min(map(min, keys.values()))[0], longest), min(max(map(max, keys.values()))[0], longest)
 
 
-def _keys(batch: Iterable[Incoming]) -> EntryKeys:
+def _keys(batch: Iterable[Incoming | Singles]) -> EntryKeys:
     keys: EntryKeys = {}
-    for entry in batch:
-        keys.setdefault(entry.stream, set()).add(parse_entry_id(entry.entry_id))
+    for incoming in batch:
+        keys.setdefault(incoming.stream, set()).update(incoming.keys)
     return keys
 
 
-def _is_known(entry: Incoming, known: EntryKeys) -> bool:
-    return parse_entry_id(entry.entry_id) in known.get(entry.stream, ())
+def _count(keys: EntryKeys) -> int:
+    return sum(map(len, keys.values()))
 
 
-def _blocks_of(batch: Iterable[Incoming]) -> list[Block]:
-    """Ready blocks as they are; single records together in new ones."""
+def _fresh(
+    batch: Sequence[Incoming | Singles], keys: EntryKeys, known: EntryKeys
+) -> tuple[Sequence[Incoming | Singles], EntryKeys]:
+    """What is not stored yet, and its keys."""
+    if not known:
+        return batch, keys
+    fresh: list[Incoming | Singles] = []
+    for incoming in batch:
+        stored = known.get(incoming.stream, set())
+        if isinstance(incoming, Singles):
+            incoming = incoming.without(stored)
+        if not stored.issuperset(incoming.keys):
+            fresh.append(incoming)
+    return fresh, _keys(fresh)
+
+
+def _blocks_of(batch: Iterable[Incoming | Singles]) -> list[Block]:
+    """Ready blocks as they are; other lines together in new ones."""
     blocks: list[Block] = []
-    records: list[LogRecord] = []
-    for entry in batch:
-        if isinstance(entry.content, Block):
-            blocks.append(entry.content)
+    parts: list[Lines] = []
+    for incoming in batch:
+        if isinstance(incoming.content, Block):
+            blocks.append(incoming.content)
         else:
-            records.extend(entry.content)
-    return blocks + codec.encode(records)
+            parts.append(Lines.of(incoming.content))
+    return blocks + codec.encode(Lines.together(parts))
 
 
 def _row(block: Block, commit: int, commits: bytes = b"") -> LogBlock:

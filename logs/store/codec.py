@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import sys
 from array import array
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
-from itertools import accumulate, pairwise
+from functools import cached_property, lru_cache
+from itertools import accumulate
+from operator import or_, sub
 from typing import Final
 
 import msgspec
 
 from core import clock
+from logs.lines import Lines
 from logs.records import Level, LogRecord
 from logs.store.grams import Column, Grams
 
@@ -94,64 +97,91 @@ class Block(msgspec.Struct, array_like=True):
 
 def encode(records: Iterable[LogRecord]) -> list[Block]:
     """Records as blocks: at most BLOCK_LINES lines and SPAN_MAX of time in each. Sequences are kept as they are."""
-    ordered = sorted(records, key=lambda record: (record.timestamp, record.sequence))
+    lines = _in_order(Lines.of(records))
+    times = lines.timestamp
     blocks = []
     begin = 0
-    for index, record in enumerate(ordered):
-        if index - begin >= BLOCK_LINES or record.timestamp - ordered[begin].timestamp > SPAN_MAX:
-            blocks.append(_encode(ordered[begin:index]))
-            begin = index
-    if begin < len(ordered):
-        blocks.append(_encode(ordered[begin:]))
+    while begin < len(lines):
+        end = min(begin + BLOCK_LINES, bisect_right(times, times[begin] + SPAN_MAX))
+        blocks.append(_encode(lines[begin:end]))
+        begin = end
     return blocks
 
 
-def _encode(records: Sequence[LogRecord]) -> Block:
-    times = [record.timestamp for record in records]
-    services, service_indexes = _dictionary([record.service for record in records])
-    loggers, logger_indexes = _dictionary([record.logger for record in records])
-    levels = bytes([record.level for record in records])
-    pairs = [service << 3 | level for service, level in zip(service_indexes, levels, strict=True)]
-    base = min(record.sequence for record in records)
+def _in_order(lines: Lines) -> Lines:
+    times, sequences = lines.timestamp, lines.sequence
+    if times == sorted(times) and (isinstance(sequences, range) or sequences == sorted(sequences)):
+        return lines
+    positions = list(zip(times, sequences, strict=True))
+    return lines.picked(sorted(range(len(lines)), key=positions.__getitem__))
+
+
+def _encode(lines: Lines) -> Block:
+    times = lines.timestamp
+    services, service_indexes = _dictionary(lines.service)
+    loggers, logger_indexes = _dictionary(lines.logger)
+    levels = bytes(lines.level)
+    base, sequences = _offsets(lines.sequence)
+    pairs = list(map(or_, map((8).__mul__, service_indexes), levels))
     header = Header(
-        lines=len(records),
+        lines=len(lines),
         first=times[0],
         last=times[-1],
         services=services,
         loggers=loggers,
         pairs=sorted(set(pairs)),
         counts=_counts(times, pairs),
-        ascii=all(record.title.isascii() and record.message.isascii() for record in records),
+        ascii=_are_ascii(lines.title, lines.message),
     )
     return Block(
         header,
-        times=pack(_deltas(times)),
-        sequences=pack([record.sequence - base for record in records]),
+        times=pack([times[0], *map(sub, times[1:], times)]),
+        sequences=sequences,
         labels=compress(levels + _indexes(service_indexes, services) + _indexes(logger_indexes, loggers)),
-        texts=_join(_field(record.title) + FIELD_END + _field(record.message) for record in records),
-        ids=_join(
-            FIELD_END.join((_field(record.request_id), _field(record.trace_id), _field(record.span_id)))
-            for record in records
-        ),
-        metadata=_join(record.metadata for record in records),
+        texts=_join(lines.title, lines.message),
+        ids=_join(lines.request_id, lines.trace_id, lines.span_id),
+        metadata=compress(LINE_END.join(lines.metadata)),
         base=base,
     )
 
 
-def _field(text: str) -> bytes:
-    return text.encode("utf-8", "replace")
+def _are_ascii(*fields: list[str]) -> bool:
+    return all(all(map(str.isascii, texts)) for texts in fields)
+
+
+def _join(*fields: list[str]) -> bytes:
+    """The column of fields that are found together."""
+    if _are_ascii(*fields):
+        # Latin-1 has the bytes of the two ends as characters, so all lines become bytes at once.
+        return compress("\xff".join(map("\xfe".join, zip(*fields, strict=True))).encode("latin-1"))
+    encoded = [[text.encode("utf-8", "replace") for text in texts] for texts in fields]
+    return compress(LINE_END.join(map(FIELD_END.join, zip(*encoded, strict=True))))
+
+
+def _offsets(sequences: Sequence[int]) -> tuple[int, bytes]:
+    """The lowest sequence, and how far the others are above it."""
+    if isinstance(sequences, range):
+        return sequences.start, _pack_even(len(sequences), sequences.step)
+    base = min(sequences)
+    return base, pack([sequence - base for sequence in sequences])
 
 
 def _counts(times: list[int], pairs: list[int]) -> msgspec.Raw:
-    counted = Counter(zip([time // clock.MINUTE for time in times], pairs, strict=True))
-    return msgspec.Raw(_encoder.encode([(minute, pair, lines) for (minute, pair), lines in sorted(counted.items())]))
+    """How many lines each minute has of each pair."""
+    counts = []
+    begin = 0
+    while begin < len(times):
+        minute = times[begin] // clock.MINUTE
+        end = bisect_left(times, (minute + 1) * clock.MINUTE)
+        counts += [(minute, pair, lines) for pair, lines in sorted(Counter(pairs[begin:end]).items())]
+        begin = end
+    return msgspec.Raw(_encoder.encode(counts))
 
 
 def _dictionary(values: list[str]) -> tuple[list[str], list[int]]:
     """Distinct values, and for each line the index of its value."""
-    index: dict[str, int] = {}
-    indexes = [index.setdefault(value, len(index)) for value in values]
-    return list(index), indexes
+    index = {value: place for place, value in enumerate(dict.fromkeys(values))}
+    return list(index), list(map(index.__getitem__, values))
 
 
 def _indexes(indexes: list[int], values: list[str]) -> bytes:
@@ -162,10 +192,6 @@ def _little_endian(numbers: array[int]) -> array[int]:
     if sys.byteorder == "big":
         numbers.byteswap()
     return numbers
-
-
-def _deltas(numbers: list[int]) -> list[int]:
-    return [numbers[0], *[after - before for before, after in pairwise(numbers)]]
 
 
 def compress(data: bytes) -> bytes:
@@ -180,18 +206,20 @@ def decompress(data: bytes) -> bytes:
         raise DamagedError(str(error)) from None
 
 
-def pack(numbers: list[int]) -> bytes:
+def pack(numbers: Iterable[int]) -> bytes:
     return compress(_little_endian(array("q", numbers)).tobytes())
+
+
+@lru_cache(maxsize=64)
+def _pack_even(lines: int, step: int) -> bytes:
+    """Sequences that are evenly apart, as those of all chunks are."""
+    return pack(range(0, lines * step, step))
 
 
 def unpack(data: bytes) -> list[int]:
     numbers = array("q")
     numbers.frombytes(decompress(data))
     return _little_endian(numbers).tolist()
-
-
-def _join(lines: Iterable[bytes]) -> bytes:
-    return compress(LINE_END.join(lines))
 
 
 class Columns:

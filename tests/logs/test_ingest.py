@@ -17,6 +17,7 @@ from logs import ingest, stream
 from logs.ingest import Ingester, consumer_name
 from logs.models import DeadLetter
 from logs.records import Level, LogRecord
+from logs.sequence import sequence_of
 from logs.store import Commit, Incoming, log_stores
 from logs.store.blocks import BlockStore
 from monitor import valkey
@@ -71,6 +72,17 @@ def test_a_sealed_chunk_is_stored_and_leaves_the_stream(redis_client: redis.Redi
         until(lambda: redis_client.xlen(STREAM) == 0)
     assert sorted(r.message for r in records()) == sorted(r.message for r in wanted)
     assert len({record.id for record in records()}) == 1_500
+
+
+def test_among_objects_read_together_only_the_bad_one_is_buried(redis_client: redis.Redis) -> None:
+    sent = ['{"msg": "a"}', '{"msg": "b", "timestamp": "soon"}', '{"msg": "c"}', '{"msg": ', '{"msg": "d", "n": 1}']
+    ids: list[Any] = [redis_client.xadd(STREAM, {"payload": text}) for text in sent]
+    with running():
+        until(lambda: lines() == 3 and DeadLetter.objects.count() == 2)
+        until(lambda: stream_pending(redis_client) == 0)
+    assert {letter.entry_id for letter in DeadLetter.objects.all()} == {ids[1].decode(), ids[3].decode()}
+    stored = {record.sequence: record.message for record in records()}
+    assert stored == {sequence_of(ids[place].decode(), 0): text for place, text in ((0, "a"), (2, "c"), (4, "d"))}
 
 
 def test_what_came_before_the_first_start_is_stored(redis_client: redis.Redis) -> None:

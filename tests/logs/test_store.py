@@ -15,13 +15,15 @@ from django.db import connections
 
 from core import clock
 from logs import query
+from logs.lines import Lines
 from logs.models import LogBlock, LogBlockGrams
 from logs.query import Everything
 from logs.records import LEVELS, Level, LogRecord
-from logs.store import BaseLogStore, Dropped, Values, codec
+from logs.sequence import sequence_at
+from logs.store import BaseLogStore, Dropped, Singles, Values, codec
 from logs.store.blocks import BlockStore
 from logs.store.shelf import Shelf
-from tests.logs.corpus import START, corpus, entries, stored
+from tests.logs.corpus import ENTRY_MS, START, corpus, entries, stored
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
@@ -70,6 +72,20 @@ def test_an_entry_that_comes_twice_is_stored_once(store: BaseLogStore) -> None:
     nothing = store.append(batch)
     assert (nothing.number, nothing.lines, nothing.duplicates) == (0, 0, 5)
     assert everything(store) == stored(batch)
+
+
+def test_single_lines_that_come_again_among_new_ones_are_stored_once(store: BaseLogStore) -> None:
+    keys = [(ENTRY_MS, number) for number in range(30)]
+    lines = Lines.of(corpus(30))
+    lines.sequence = [sequence_at(*key, 0) for key in keys]
+    store.append([Singles("pharos:logs", keys[:20], lines[:20])])
+    again = store.append([Singles("pharos:logs", keys[10:], lines[10:])])
+    assert (again.lines, again.duplicates) == (10, 10)
+    nothing = store.append([Singles("pharos:logs", keys, lines)])
+    assert (nothing.number, nothing.lines, nothing.duplicates) == (0, 0, 30)
+    other = store.append([Singles("another", keys[:1], lines[:1])])
+    assert (other.lines, other.duplicates) == (1, 0)
+    assert len(everything(store)) == 31
 
 
 def test_late_and_unordered_batches_are_listed_in_order(store: BaseLogStore) -> None:

@@ -44,6 +44,7 @@ NAMES_MAX: Final = 64  # of one line; one with more goes the exact way
 SHAPES_MAX: Final = 256
 WORDS_MAX: Final = 4_096
 _BETWEEN: Final = b"\xff"  # no byte of UTF-8
+_SPACES: Final = (b" ", b"\n", b"\t", b"\r")  # of JSON
 
 _TYPES: Final[dict[str, Any]] = {
     "timestamp": int | float | str,
@@ -170,7 +171,7 @@ class Shape:
             else:
                 metadata = list(map(self.rest_form.__mod__, rows))
         column = _BETWEEN.join(metadata)
-        if b" " in column or b"\n" in column:
+        if any(space in column for space in _SPACES):
             metadata = list(map(compact, metadata))
         if any("" in known for known in ids) and has_nested_id(column):
             _lift(ids, metadata)

@@ -1,4 +1,7 @@
-"""Log sources, dead letters, retention rules, saved queries. Everything else of the room is on its pages."""
+"""Log sources, dead letters, days of the archive, retention rules, saved queries.
+
+Everything else of the room is on its pages.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,17 @@ from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse
+from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 from django_htmx.http import HttpResponseClientRedirect
+from kombu.exceptions import OperationalError
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
 
-from logs import ingest, retention, saved, stream
-from logs.models import DeadLetter, LogSource, RetentionRule, SavedQuery
+from logs import archive, ingest, retention, saved, stream, tasks
+from logs.models import ArchivedDay, DeadLetter, LogSource, RetentionRule, SavedQuery
 from logs.sources.states import states
 
 
@@ -76,6 +81,56 @@ class LogSourceAdmin(ModelAdmin):  # type: ignore[misc]
     @admin.display(description=_("state"))
     def state(self, source: LogSource) -> str:
         return getattr(source, "found", "")
+
+
+@admin.register(ArchivedDay)
+class ArchivedDayAdmin(ModelAdmin):  # type: ignore[misc]
+    list_display = ["day", "state", "progress", "lines", "size", "archived_at", "restored_until", "error"]
+    list_filter = ["state"]
+    date_hierarchy = "day"
+    fields = [
+        "day", "state", "progress", "error", "lines", "size", "services", "location", "archived_at", "restored_at",
+        "restored_until",
+    ]  # fmt: skip
+    readonly_fields = fields
+    actions = ["restore", "remove_restored"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: ArchivedDay | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: ArchivedDay | None = None) -> bool:
+        return False
+
+    def has_restore_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("logs.change_archivedday")
+
+    @admin.display(description=_("progress"))
+    def progress(self, day: ArchivedDay) -> str:
+        return day.progress
+
+    @admin.display(description=_("size"), ordering="bytes")
+    def size(self, day: ArchivedDay) -> str:
+        return filesizeformat(day.bytes)
+
+    @admin.action(description=_("Restore (searchable for 7 days)"), permissions=["restore"])
+    def restore(self, request: HttpRequest, queryset: QuerySet[ArchivedDay]) -> None:
+        asked = archive.ask_to_restore(queryset.values_list("day", flat=True))
+        self._start(request, _("Days that are being restored: %(days)d.") % {"days": asked})
+
+    @admin.action(description=_("Remove the restored lines now"), permissions=["restore"])
+    def remove_restored(self, request: HttpRequest, queryset: QuerySet[ArchivedDay]) -> None:
+        asked = archive.ask_to_remove(queryset.values_list("day", flat=True))
+        self._start(request, _("Days whose restored lines are being removed: %(days)d.") % {"days": asked})
+
+    def _start(self, request: HttpRequest, done: str) -> None:
+        try:
+            tasks.archive.delay()
+        except OperationalError:
+            messages.warning(request, _("Redis is away: it is done within the hour after it is back."))
+        messages.success(request, done)
 
 
 @admin.register(RetentionRule)

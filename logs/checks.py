@@ -7,9 +7,10 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004 - Django's name
 from django.core.exceptions import ImproperlyConfigured
 
+from logs.objects import Storage, StorageError, directory_of
 from logs.records import alias_table
 from logs.sequence import STREAMS_MAX
 from logs.store import log_stores
@@ -17,7 +18,7 @@ from logs.store import log_stores
 
 @register()
 def log_settings(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
-    return [*_streams(), *_aliases(), *_store()]
+    return [*_streams(), *_aliases(), *_store(), *_archive()]
 
 
 def _streams() -> list[CheckMessage]:
@@ -47,3 +48,34 @@ def _store() -> list[CheckMessage]:
     except ImproperlyConfigured as error:
         return [Error(str(error), hint="See LOG_STORES in docs/configuration.md.", id="logs.E003")]
     return []
+
+
+def _archive() -> list[CheckMessage]:
+    url, after, kept = settings.LOG_ARCHIVE_URL, settings.LOG_ARCHIVE_AFTER_DAYS, settings.LOG_RETENTION_DAYS
+    if not url:
+        return []
+    found: list[CheckMessage] = []
+    if kept and after >= kept:
+        found.append(
+            Error(
+                f"PHAROS_ARCHIVE_AFTER_DAYS must be less than PHAROS_LOG_RETENTION_DAYS ({kept}), but it is {after}.",
+                hint="A day is archived before its lines are deleted.",
+                id="logs.E005",
+            )
+        )
+    try:
+        directory = directory_of(url)
+    except ValueError as error:
+        hint = "For instance /backup/logs, s3://bucket/logs, gs://bucket/logs or az://container/logs."
+        return [*found, Error(f"PHAROS_ARCHIVE_URL {error}.", hint=hint, id="logs.E004")]
+    if directory is not None:
+        if directory.is_dir():
+            return found
+        hint = "Make it, or mount its disk: it is not made by itself, lest the lines go beside the disk."
+        return [*found, Warning(f"PHAROS_ARCHIVE_URL: {directory} is no directory.", hint=hint, id="logs.W001")]
+    try:
+        Storage(url)
+    except StorageError as error:
+        hint = "Set the variables of your storage: see the section Archive in docs/retention.md."
+        return [*found, Error(f"PHAROS_ARCHIVE_URL: {error}.", hint=hint, id="logs.E004")]
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Final
 
 from django.conf import settings
@@ -203,6 +204,55 @@ class StoreEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} at {self.at:%Y-%m-%d %H:%M} UTC"
+
+
+class ArchivedDay(models.Model):
+    """A day of lines in the archive, or on its way there or back (`logs.archive`)."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("waiting")
+        WRITING = "writing", _("being archived")
+        ARCHIVED = "archived", _("archived")
+        STALE = "stale", _("late lines wait to be added")
+        FAILED = "failed", _("failed, tried again within the hour")
+        RESTORING = "restoring", _("being restored")
+        RESTORED = "restored", _("archived and restored")
+
+    day = models.DateField(_("day (UTC)"), unique=True)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.WAITING)
+    archived_at = models.DateTimeField(null=True)  # null: its lines may not be deleted yet
+    location = models.CharField(max_length=1000)
+    lines = models.PositiveBigIntegerField(default=0)
+    bytes = models.PositiveBigIntegerField(default=0)
+    services = models.JSONField(default=dict, help_text=_("Lines of each service."))
+    error = models.TextField(blank=True)
+    blocks_done = models.PositiveIntegerField(default=0)
+    blocks_all = models.PositiveIntegerField(default=0)
+    # Lines of commits up to this number are in the archive; later ones are late lines.
+    commit = models.PositiveBigIntegerField(default=0)
+    attempt = models.CharField(max_length=32)  # of the last attempt to write it; its manifest has it, too
+    restored_at = models.DateTimeField(null=True)
+    restored_until = models.DateTimeField(null=True)  # until then its lines stay, whatever their age
+
+    class Meta:
+        default_permissions = ("view", "change")
+        ordering = ["-day"]
+
+    def __str__(self) -> str:
+        return str(self.day)
+
+    @property
+    def span(self) -> tuple[int, int]:
+        start = clock.micros(datetime(self.day.year, self.day.month, self.day.day, tzinfo=UTC))
+        return start, start + clock.DAY
+
+    @property
+    def progress(self) -> str:
+        """While it is being worked on: "12 of 40 blocks"."""
+        if self.state not in {self.State.WRITING, self.State.RESTORING}:
+            return ""
+        done = {"done": f"{self.blocks_done:,}", "all": f"{self.blocks_all:,}"}
+        return str(_("%(done)s of %(all)s blocks")) % done
 
 
 class SavedQuery(models.Model):

@@ -8,23 +8,26 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
 from django.conf import settings
 
 from core import clock
+from logs import archive
 from logs.models import RetentionRule, StoreEvent
 from logs.records import Level
 from logs.rows import visible
 from logs.store import BaseLogStore, Dropped
+from logs.store.base import Span
 
 DEBUG_LEVELS: Final = frozenset({Level.TRACE, Level.DEBUG})
 OTHER_LEVELS: Final = frozenset(Level) - DEBUG_LEVELS
 # Dropping goes a little below the limit, so that it isn't due again with the next line.
 DROP_TO: Final = 95  # percent of the disk budget
-DROPPED: Final = "dropped"  # kind of a StoreEvent
+DROPPED: Final = "dropped"  # kinds of a StoreEvent
+HELD: Final = "held"
 EVENTS_KEPT: Final = 100
 NAMED: Final = 3  # services in one sentence
 
@@ -109,7 +112,14 @@ def _deletions(
             yield older_than(days, levels)
 
 
-def apply(deletions: Sequence[Deletion], store: BaseLogStore, budget: float) -> list[tuple[Deletion, int]]:
+def hold(deletions: Iterable[Deletion], day: int) -> list[Deletion]:
+    """The same deletions, but for nothing from `day` on."""
+    return [msgspec.structs.replace(each, time=min(each.time, day)) for each in deletions]
+
+
+def apply(
+    deletions: Sequence[Deletion], store: BaseLogStore, budget: float, keep: Sequence[Span] = ()
+) -> list[tuple[Deletion, int]]:
     """Deletes for about `budget` seconds, and says how many lines went by which deletion. The next run goes on."""
     end = time.monotonic() + budget
     done = []
@@ -122,6 +132,7 @@ def apply(deletions: Sequence[Deletion], store: BaseLogStore, budget: float) -> 
             services=deletion.services,
             except_services=deletion.except_services,
             budget=max(share, 0.0),
+            keep=keep,
         )
         if lines:
             done.append((deletion, lines))
@@ -129,8 +140,16 @@ def apply(deletions: Sequence[Deletion], store: BaseLogStore, budget: float) -> 
 
 
 def retain(store: BaseLogStore, budget: float, now: int) -> int:
-    """Deletes what rules and defaults don't keep, then what the disk budget has no room for: the lines that went."""
-    done = apply(plan(RetentionRule.objects.all(), defaults(), now), store, budget)
+    """Deletes what rules and defaults don't keep, then what the disk budget has no room for: the lines that went.
+
+    What the archive is still to get stays, but for the disk budget; so do days that were restored from it.
+    """
+    deletions = plan(RetentionRule.objects.all(), defaults(), now)
+    first = archive.first_missing(store, now) if settings.LOG_ARCHIVE_URL else None
+    if first is not None:
+        deletions = hold(deletions, first)
+        _say_held(archive.overdue(first, now), now)
+    done = apply(deletions, store, budget, archive.restored(now))
     for deletion, lines in done:
         log.info("Retention deleted %s %s", f"{lines:,}", deletion, extra={"lines": lines, "days": deletion.days})
     dropped = enforce_disk_budget(store, settings.LOG_DISK_MAX, now)
@@ -141,26 +160,42 @@ def retain(store: BaseLogStore, budget: float, now: int) -> int:
 
 
 def enforce_disk_budget(store: BaseLogStore, limit: int, now: int) -> Dropped | None:
-    """Drops the oldest blocks when the columns take more than `limit` bytes (0: no limit), and says so."""
-    size = store.stats()["bytes"]
+    """Drops the oldest blocks when the columns take more than `limit` bytes (0: no limit), and says so.
+
+    Lines that were restored from the archive don't count.
+    """
+    stats = store.stats()
+    size = stats["bytes"] - stats["restored_bytes"]
     if not limit or size <= limit:
         return None
-    dropped = store.drop_oldest(size - limit * DROP_TO // 100)
+    missing = archive.first_missing(store, now) if settings.LOG_ARCHIVE_URL else None
+    dropped = store.drop_oldest(size - limit * DROP_TO // 100, archive.restored(now))
     if not dropped.lines:
         return None
     oldest = store.stats()["oldest"]
     detail = {"lines": dropped.lines, "bytes": dropped.bytes, "limit": limit, "oldest": oldest}
+    if lost := missing is not None and dropped.newest >= missing:
+        detail["unarchived"] = True
     log.warning(
-        "The disk budget of %s bytes is used up: dropped the oldest %s lines (%s bytes), %s",
+        "The disk budget of %s bytes is used up: dropped the oldest %s lines (%s bytes), %s%s",
         *(f"{number:,}" for number in (limit, dropped.lines, dropped.bytes)),
         f"the oldest is now of {clock.iso(oldest)}" if oldest else "none is left",
+        "; some were not in the archive yet" if lost else "",
         extra=detail,
     )
     _remember(DROPPED, now, detail)
     return dropped
 
 
-def _remember(kind: str, now: int, detail: dict[str, int]) -> None:
+def _say_held(sentence: str, now: int) -> None:
+    """Once a day."""
+    said = StoreEvent.objects.filter(kind=HELD, at__gt=clock.moment(now - clock.DAY))
+    if sentence and not said.exists():
+        log.warning("%s", sentence)
+        _remember(HELD, now, {"sentence": sentence})
+
+
+def _remember(kind: str, now: int, detail: Mapping[str, int | str]) -> None:
     event = StoreEvent.objects.create(kind=kind, at=clock.moment(now), detail=detail)
     StoreEvent.objects.filter(pk__lte=event.pk - EVENTS_KEPT).delete()
 

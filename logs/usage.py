@@ -19,7 +19,7 @@ from django.views.decorators.http import require_safe
 
 from core import clock
 from core.pages import requires, shell
-from logs import retention, stream
+from logs import archive, retention, stream
 from logs.models import DeadLetter, RetentionRule, StoreEvent
 from logs.rows import colour_of
 from logs.sources import streams
@@ -67,6 +67,7 @@ class Report(msgspec.Struct, frozen=True):
     blocks: int
     bytes: int
     bytes_per_line: float
+    restored: int  # of the lines: from the archive, for some days
     oldest: datetime | None
     newest: datetime | None
     services: list[ServiceUsage]  # the largest first
@@ -88,6 +89,7 @@ def report(store: BaseLogStore, usage: Sequence[Usage]) -> Report:
         blocks=stats["blocks"],
         bytes=stats["bytes"],
         bytes_per_line=round(stats["bytes"] / stats["lines"], 1) if stats["lines"] else 0.0,
+        restored=stats["restored_lines"],
         oldest=_moment(stats["oldest"]),
         newest=_moment(stats["newest"]),
         services=services[:SERVICES_SHOWN],
@@ -197,6 +199,8 @@ def page(request: HttpRequest) -> HttpResponse:
         "days": days,
         "rows": rows,
         "kept": _kept(),
+        "archive": archive.sentences(store, clock.now()),
+        "archive_url": _screen(request, "archivedday"),
         "disk_max": settings.LOG_DISK_MAX,
         "drops": _drops(),
         "dead_letters_url": _screen(request, "deadletter"),

@@ -130,6 +130,9 @@ LOG_RETENTION_DAYS = env.integer("PHAROS_LOG_RETENTION_DAYS", default=30, low=0,
 LOG_RETENTION_DEBUG_DAYS = env.integer("PHAROS_LOG_RETENTION_DEBUG_DAYS", default=7, low=0, high=36_500)
 # What the columns of stored lines may take, in bytes; 0 is no limit.
 LOG_DISK_MAX = env.integer("PHAROS_LOG_DISK_MAX_BYTES", default=0, low=0, high=1 << 50)
+# Where days that are so many days old are archived; empty is nowhere.
+LOG_ARCHIVE_URL = env.text("PHAROS_ARCHIVE_URL")
+LOG_ARCHIVE_AFTER_DAYS = env.integer("PHAROS_ARCHIVE_AFTER_DAYS", default=7, low=1, high=36_500)
 if 0 < LOG_DISK_MAX < 1 << 20:
     # "50" was meant as gigabytes; as bytes it would drop every line.
     raise ImproperlyConfigured(
@@ -157,6 +160,7 @@ CELERY_BEAT_SCHEDULE = {
     "tick": {"task": "monitor.tasks.tick", "schedule": 5, "options": {"expires": 5}},
     "maintain-log-store": {"task": "logs.tasks.maintain", "schedule": 5, "options": {"expires": 5}},
     "retain-logs": {"task": "logs.tasks.retain", "schedule": 600, "options": {"expires": 600}},
+    "archive-logs": {"task": "logs.tasks.archive", "schedule": 3600, "options": {"expires": 3600}},
 }
 
 # --- Pages -----------------------------------------------------------------------------------------------------

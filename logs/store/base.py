@@ -7,7 +7,7 @@ its end. Listings are ordered by position, newest first.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Literal
 
 import msgspec
@@ -20,6 +20,7 @@ from logs.store.codec import Block
 
 Position = tuple[int, int]
 EntryKey = tuple[int, int]  # an entry's id as numbers
+Span = tuple[int, int]  # µs: start and end
 Direction = Literal["older", "newer"]
 
 
@@ -176,15 +177,46 @@ class BaseLogStore(ABC):
         services: frozenset[str] | None = None,
         except_services: frozenset[str] = frozenset(),
         budget: float | None = None,
+        keep: Sequence[Span] = (),
     ) -> int:
-        """Deletes older lines (of these levels and services; None means all) and says how many.
+        """Deletes older lines (of these levels and services; None means all) and says how many; none of `keep`.
 
         A store may keep them up to an hour longer. After `budget` seconds it stops where it is.
         """
 
     @abstractmethod
-    def drop_oldest(self, size: int) -> Dropped:
-        """Deletes the oldest lines until about `size` bytes are freed."""
+    def drop_oldest(self, size: int, keep: Sequence[Span] = ()) -> Dropped:
+        """Deletes the oldest lines, but none of `keep`, until about `size` bytes are freed."""
+
+    # What an archive needs (`logs.archive`). Lines that came back from it are "restored": they belong to no commit, no
+    # live viewer is shown them, and they are not archived again.
+
+    @abstractmethod
+    def days(self, before: int) -> Iterator[int]:
+        """The days (midnight UTC) with lines older than `before` that are not restored ones, the oldest first."""
+
+    @abstractmethod
+    def late_days(self, before: int, after: int) -> set[int]:
+        """The days with lines older than `before` that came with a commit after number `after`."""
+
+    @abstractmethod
+    def count_blocks(self, span: Span, *, after: int = 0) -> int:
+        """About how many blocks `export_blocks` gives."""
+
+    @abstractmethod
+    def export_blocks(self, span: Span, *, after: int, upto: int) -> Iterator[Block]:
+        """The lines of blocks that begin in a span and came with the commits after < number ≤ upto, by time.
+
+        Raises Moved (`logs.store.shelf`) when upkeep changed these blocks meanwhile: start again.
+        """
+
+    @abstractmethod
+    def import_blocks(self, blocks: Sequence[Block]) -> int:
+        """Stores, in one step, those lines that are not there, as restored ones; says how many."""
+
+    @abstractmethod
+    def delete_restored(self, span: Span) -> int:
+        """Deletes the restored lines of a span, and says how many."""
 
     @abstractmethod
     def usage(self) -> list[Usage]:
@@ -199,7 +231,7 @@ class BaseLogStore(ABC):
 
     @abstractmethod
     def stats(self) -> dict[str, int]:
-        """lines, blocks, bytes, oldest and newest timestamp (0 if empty)."""
+        """lines, blocks, bytes, oldest and newest timestamp (0 if empty); restored_lines and restored_bytes of them."""
 
     def context(self, position: Position, *, node: Node, before: int = 50, after: int = 50) -> list[LogRecord]:
         """The lines around one, and that line: newest first."""

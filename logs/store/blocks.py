@@ -16,8 +16,10 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from functools import reduce
 from itertools import chain
-from typing import Final, NamedTuple, ParamSpec, TypeVar
+from operator import or_
+from typing import Final, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 import msgspec
 from django.db import connections, models, transaction
@@ -42,15 +44,17 @@ from logs.store.base import (
     Page,
     Position,
     Singles,
+    Span,
     Usage,
     Values,
 )
 from logs.store.codec import SMALL, Block, Columns
 from logs.store.grams import Column, Grams
 from logs.store.reading import Stop
-from logs.store.shelf import COLUMN_NAMES, Known, Listed, Moved, Shelf
+from logs.store.shelf import COLUMN_NAMES, OPENED, Known, Listed, Moved, Shelf
 
 NO_LIMIT: Final = 1 << 62
+RESTORED: Final = 0  # the commit of lines from the archive; numbers of commits begin at 1
 HEADERS: Final = 256  # read at once
 REMEMBERED: Final = timedelta(days=1)  # how long a second delivery of an entry is known
 COMMIT_LOCK: Final = 0x70686172  # PostgreSQL's advisory locks are numbers: "phar"
@@ -64,6 +68,7 @@ log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Stored: TypeAlias = "bytes | memoryview[int]"  # as SQLite and as PostgreSQL give it
 EntryKeys = dict[str, set[EntryKey]]  # by stream
 
 _keys_decoder = msgspec.msgpack.Decoder(dict[str, list[EntryKey]])
@@ -210,10 +215,11 @@ class BlockStore(BaseLogStore):
         services: frozenset[str] | None = None,
         except_services: frozenset[str] = frozenset(),
         budget: float | None = None,
+        keep: Sequence[Span] = (),
     ) -> int:
         """Whole blocks whose newest line is older; of mixed ones, the lines that stay are written anew."""
         stop = Stop(budget)
-        old = LogBlock.objects.using(self.database).filter(last__lt=time)
+        old = LogBlock.objects.using(self.database).filter(last__lt=time).exclude(_within(keep))
         if levels is None and services is None and not except_services:
             return self._delete(old, stop)
 
@@ -222,7 +228,11 @@ class BlockStore(BaseLogStore):
             return wanted and service not in except_services
 
         deleted = 0
-        whole = [block for block in self.shelf.listed(0, time - 1, "newer") if block.last < time]
+        whole = [
+            block
+            for block in self.shelf.listed(0, time - 1, "newer")
+            if block.last < time and not any(start <= block.first < end for start, end in keep)
+        ]
         for block, known in self._known_of(stop.when_late(whole)):
             header = known.header
             if any(doomed(header.services[pair >> 3], pair & 7) for pair in header.pairs):
@@ -235,8 +245,8 @@ class BlockStore(BaseLogStore):
         with suppress(Moved):
             yield from chain.from_iterable(self.shelf.known(blocks, grams=False))
 
-    def drop_oldest(self, size: int) -> Dropped:
-        oldest = LogBlock.objects.using(self.database).order_by("last", "pk")
+    def drop_oldest(self, size: int, keep: Sequence[Span] = ()) -> Dropped:
+        oldest = LogBlock.objects.using(self.database).exclude(_within(keep)).order_by("last", "pk")
         lines = freed = newest = 0
         while freed < size:
             with transaction.atomic(self.database):
@@ -282,6 +292,7 @@ class BlockStore(BaseLogStore):
 
     def _merge(self, stop: Stop) -> int:
         small = LogBlock.objects.using(self.database).filter(lines__lt=SMALL).exclude(pk__in=self.shelf.damaged)
+        small = small.exclude(commit=RESTORED)  # they go by the block again
         sizes = small.order_by("first", "pk").values_list("pk", "first", "last", "lines")[:MERGE_LIST]
         merged = 0
         for group in stop.when_late(_groups([Small(*row) for row in sizes])):
@@ -311,8 +322,7 @@ class BlockStore(BaseLogStore):
         with transaction.atomic(self.database):
             blocks = LogBlock.objects.using(self.database).filter(pk__in=filters)
             there = list(blocks.select_for_update().order_by("pk").values_list("pk", flat=True))
-            rows = [LogBlockGrams(block=pk, **msgspec.structs.asdict(filters[pk])) for pk in there]
-            LogBlockGrams.objects.using(self.database).bulk_create(rows)
+            LogBlockGrams.objects.using(self.database).bulk_create(_grams_row(pk, filters[pk]) for pk in there)
         return len(there)
 
     def _opened(self, blocks: Iterable[Listed]) -> Iterator[tuple[Listed, Columns]]:
@@ -338,7 +348,7 @@ class BlockStore(BaseLogStore):
         commit_of: dict[Position, int] = {}
         records: list[LogRecord] = []
         for row in rows:
-            lines = self.shelf.undamaged(row.pk, _committed, row, 0, NO_LIMIT)
+            lines = self.shelf.undamaged(row.pk, _committed, row, RESTORED - 1, NO_LIMIT)
             if lines is None:
                 return None
             commit_of.update((record.position, number) for number, record in lines)
@@ -354,6 +364,70 @@ class BlockStore(BaseLogStore):
             LogBlock.objects.using(self.database).bulk_create(new)
         return len(records)
 
+    # --- The archive ------------------------------------------------------------------------------------------------
+
+    def days(self, before: int) -> Iterator[int]:
+        blocks = LogBlock.objects.using(self.database).filter(first__lt=before).exclude(commit=RESTORED)
+        firsts = blocks.order_by("first").values_list("first", flat=True)
+        day = 0
+        # One step into an index for each day, however many blocks there are.
+        while (first := firsts.filter(first__gte=day).first()) is not None:
+            day = _day_of(first)
+            yield day
+            day += clock.DAY
+
+    def late_days(self, before: int, after: int) -> set[int]:
+        # Looked up by commit: without the condition on the time, no database takes another way.
+        firsts = LogBlock.objects.using(self.database).filter(commit__gt=after).values_list("first", flat=True)
+        return {_day_of(first) for first in firsts.iterator() if first < before}
+
+    def count_blocks(self, span: Span, *, after: int = 0) -> int:
+        return self._begun(span, after).count()
+
+    def export_blocks(self, span: Span, *, after: int, upto: int) -> Iterator[Block]:
+        """As they are; only of blocks that hold other commits, too, the lines are written anew."""
+        pks = list(self._begun(span, after).order_by("first", "pk").values_list("pk", flat=True))
+        for begin in range(0, len(pks), OPENED):
+            some = pks[begin : begin + OPENED]
+            rows = LogBlock.objects.using(self.database).in_bulk(some)
+            if len(rows) < len(some):
+                raise Moved
+            for pk in some:
+                yield from self.shelf.undamaged(pk, _between, rows[pk], after, upto) or ()
+
+    def _begun(self, span: Span, after: int) -> QuerySet[LogBlock]:
+        return LogBlock.objects.using(self.database).filter(_within([span]), commit__gt=after)
+
+    def import_blocks(self, blocks: Sequence[Block]) -> int:
+        lines = 0
+        with transaction.atomic(self.database):
+            self._lock_commits()
+            for block in blocks:
+                missing = self._missing(block)
+                LogBlock.objects.using(self.database).bulk_create(_row(part, RESTORED) for part in missing)
+                lines += sum(part.header.lines for part in missing)
+        return lines
+
+    def _missing(self, block: Block) -> list[Block]:
+        """What of a block is not stored. Raises DamagedError."""
+        header, columns = block.header, Columns(block)
+        near = LogBlock.objects.using(self.database).filter(
+            first__range=(header.first - codec.SPAN_MAX, header.last), last__gte=header.first
+        )
+        stored: set[Position] = set()
+        for pk, header_of, times, sequences, base in near.values_list("pk", "header", "times", "sequences", "base"):
+            stored.update(self.shelf.undamaged(pk, _positions, header_of, times, sequences, base) or ())
+        if stored.isdisjoint(columns.positions):
+            return [block]
+        lines = [line for line, position in enumerate(columns.positions) if position not in stored]
+        return codec.encode(map(columns.record, lines))
+
+    def delete_restored(self, span: Span) -> int:
+        restored = LogBlock.objects.using(self.database).filter(_within([span]), commit=RESTORED)
+        return self._delete(restored, Stop(None))
+
+    # --- What it takes ----------------------------------------------------------------------------------------------
+
     def usage(self) -> list[Usage]:
         lines: Counter[tuple[int, str]] = Counter()
         size: defaultdict[tuple[int, str], float] = defaultdict(float)
@@ -364,7 +438,7 @@ class BlockStore(BaseLogStore):
                 continue
             for minute, pair, count in opened.by_minute:
                 when = minute * clock.MINUTE
-                key = (when - when % clock.DAY, opened.services[pair >> 3])
+                key = (_day_of(when), opened.services[pair >> 3])
                 lines[key] += count
                 size[key] += bytes_ * count / opened.lines
         return [Usage(*key, lines[key], round(size[key])) for key in sorted(lines)]
@@ -372,7 +446,13 @@ class BlockStore(BaseLogStore):
     def stats(self) -> dict[str, int]:
         blocks = LogBlock.objects.using(self.database)
         found = blocks.aggregate(
-            lines=Sum("lines"), blocks=models.Count("pk"), bytes=Sum("size"), oldest=Min("first"), newest=Max("last")
+            restored_lines=Sum("lines", filter=Q(commit=RESTORED)),
+            restored_bytes=Sum("size", filter=Q(commit=RESTORED)),
+            lines=Sum("lines"),
+            blocks=models.Count("pk"),
+            bytes=Sum("size"),
+            oldest=Min("first"),
+            newest=Max("last"),
         )
         return {name: value or 0 for name, value in found.items()}
 
@@ -422,6 +502,11 @@ def _blocks_of(batch: Iterable[Incoming | Singles]) -> list[Block]:
     return blocks + codec.encode(Lines.together(parts))
 
 
+def _grams_row(pk: int, filters: Grams) -> LogBlockGrams:
+    bitmaps = {column.value: codec.compress(filters.bitmap(column)) for column in Column}
+    return LogBlockGrams(block=pk, **bitmaps, literal=filters.literal)
+
+
 def _row(block: Block, commit: int, commits: bytes = b"") -> LogBlock:
     header = block.header
     return LogBlock(
@@ -438,10 +523,32 @@ def _row(block: Block, commit: int, commits: bytes = b"") -> LogBlock:
     )
 
 
-def _opened(row: LogBlock) -> Columns:
+def _block(row: LogBlock) -> Block:
     # PostgreSQL gives memoryviews.
     named = {name: bytes(getattr(row, name)) for name in COLUMN_NAMES}
-    return Columns(Block(codec.load_header(bytes(row.header)), **named, base=row.base))
+    return Block(codec.load_header(bytes(row.header)), **named, base=row.base)
+
+
+def _day_of(time: int) -> int:
+    return time - time % clock.DAY
+
+
+def _within(spans: Iterable[Span]) -> Q:
+    """Blocks that begin in one of `spans`."""
+    return reduce(or_, (Q(first__gte=start, first__lt=end) for start, end in spans), Q(pk__in=()))
+
+
+def _between(row: LogBlock, after: int, upto: int) -> list[Block]:
+    """The lines with after < commit <= upto."""
+    numbers = _commits_of(row)
+    if after < min(numbers) and max(numbers) <= upto:
+        return [_block(row)]
+    return codec.encode(record for _, record in _committed(row, after, upto))
+
+
+def _positions(header: Stored, times: Stored, sequences: Stored, base: int) -> list[Position]:
+    block = Block(codec.load_header(bytes(header)), bytes(times), bytes(sequences), b"", b"", b"", b"", base)
+    return Columns(block).positions
 
 
 def _commits_of(row: LogBlock) -> list[int]:
@@ -450,7 +557,7 @@ def _commits_of(row: LogBlock) -> list[int]:
 
 def _committed(row: LogBlock, floor: int, newest: int) -> list[tuple[int, LogRecord]]:
     """(commit, record) of the lines with floor < commit <= newest."""
-    columns = _opened(row)
+    columns = Columns(_block(row))
     numbers = enumerate(_commits_of(row))
     return [(number, columns.record(line)) for line, number in numbers if floor < number <= newest]
 
@@ -464,7 +571,7 @@ def _groups(blocks: Sequence[Small]) -> Iterator[list[Small]]:
     group: list[Small] = []
     lines = 0
     for block in blocks:
-        if group and (lines + block.lines > codec.BLOCK_LINES or block.last - group[0].first > codec.SPAN_MAX):
+        if group and (lines + block.lines > codec.BLOCK_LINES or block.last > codec.latest(group[0].first)):
             yield from _worth(group, lines)
             group, lines = [], 0
         group.append(block)

@@ -96,16 +96,24 @@ class Block(msgspec.Struct, array_like=True):
 
 
 def encode(records: Iterable[LogRecord]) -> list[Block]:
-    """Records as blocks: at most BLOCK_LINES lines and SPAN_MAX of time in each. Sequences are kept as they are."""
+    """Records as blocks: at most BLOCK_LINES lines and SPAN_MAX of time in each, and none reaches past midnight UTC.
+
+    Sequences are kept as they are.
+    """
     lines = _in_order(Lines.of(records))
     times = lines.timestamp
     blocks = []
     begin = 0
     while begin < len(lines):
-        end = min(begin + BLOCK_LINES, bisect_right(times, times[begin] + SPAN_MAX))
+        end = min(begin + BLOCK_LINES, bisect_right(times, latest(times[begin])))
         blocks.append(_encode(lines[begin:end]))
         begin = end
     return blocks
+
+
+def latest(first: int) -> int:
+    """The latest time that shares a block with `first`: days are archived, and each line is in one of them."""
+    return min(first + SPAN_MAX, first - first % clock.DAY + clock.DAY - 1)
 
 
 def _in_order(lines: Lines) -> Lines:

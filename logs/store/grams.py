@@ -49,9 +49,13 @@ class Grams(msgspec.Struct, frozen=True):
     metadata: bytes
     literal: bool
 
+    def bitmap(self, column: Column) -> bytes:
+        bits: bytes = getattr(self, column)
+        return bits
+
     def may_hold(self, column: Column, text: bytes) -> bool:
         """False only if the (folded) text is nowhere in the column. A shorter one than a piece may be anywhere."""
-        return all_set(getattr(self, column), places(text, LENGTHS[column]))
+        return all_set(self.bitmap(column), places(text, LENGTHS[column]))
 
 
 def make(columns: Columns) -> Grams:

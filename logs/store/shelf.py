@@ -10,6 +10,7 @@ import heapq
 import logging
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import Final, Literal, NamedTuple, ParamSpec, TypeVar
 
@@ -174,11 +175,14 @@ class Shelf:
         return looked_up
 
     def _filters(self, pks: Collection[int]) -> dict[int, Grams]:
+        """A block whose filters are damaged is searched without them."""
         rows = LogBlockGrams.objects.using(self.database).filter(block__in=pks)
-        return {
-            pk: Grams(bytes(texts), bytes(ids), bytes(metadata), literal)
-            for pk, texts, ids, metadata, literal in rows.values_list("block", "texts", "ids", "metadata", "literal")
-        }
+        found = {}
+        for pk, texts, ids, metadata, literal in rows.values_list("block", "texts", "ids", "metadata", "literal"):
+            with suppress(codec.DamagedError):
+                bitmaps = [codec.decompress(bytes(bitmap)) for bitmap in (texts, ids, metadata)]
+                found[pk] = Grams(bitmaps[0], bitmaps[1], bitmaps[2], literal)
+        return found
 
     def _remember(self, block: Listed, known: Known) -> None:
         """Keeps it, unless it will be merged soon, or the memory is full of newer ones."""

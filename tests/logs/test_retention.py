@@ -337,9 +337,9 @@ class Overfull:
     """A store that is never small enough."""
 
     def stats(self) -> dict[str, int]:
-        return {"lines": 1, "bytes": 1_000, "oldest": START}
+        return {"lines": 1, "bytes": 1_000, "restored_bytes": 0, "oldest": START}
 
-    def drop_oldest(self, size: int) -> Dropped:
+    def drop_oldest(self, size: int, keep: Sequence[Any]) -> Dropped:
         return Dropped(1, size, START)
 
 

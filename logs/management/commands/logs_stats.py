@@ -35,6 +35,7 @@ def _page(found: Report) -> Iterator[str]:
     yield from _columns(
         [
             ("lines", f"{found.lines:,}"),
+            *([("restored", f"{found.restored:,} of them")] if found.restored else []),
             ("blocks", f"{found.blocks:,}"),
             ("bytes", f"{found.bytes:,}"),
             ("bytes a line", f"{found.bytes_per_line:,}"),

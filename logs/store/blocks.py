@@ -223,7 +223,7 @@ class BlockStore(BaseLogStore):
         if levels is None and services is None and not except_services:
             return self._delete(old, stop)
 
-        def doomed(service: str, level: int) -> bool:
+        def doomed(service: str, level: Level) -> bool:
             wanted = (levels is None or level in levels) and (services is None or service in services)
             return wanted and service not in except_services
 
@@ -235,8 +235,8 @@ class BlockStore(BaseLogStore):
         ]
         for block, known in self._known_of(stop.when_late(whole)):
             header = known.header
-            if any(doomed(header.services[pair >> 3], pair & 7) for pair in header.pairs):
-                kept = self._rewrite([block.pk], lambda record: not doomed(record.service, record.level))
+            if any(doomed(header.services[pair >> 3], Level(pair & 7)) for pair in header.pairs):
+                kept = self._rewrite([block.pk], doomed)
                 deleted += header.lines - kept if kept is not None else 0
         return deleted
 
@@ -296,7 +296,7 @@ class BlockStore(BaseLogStore):
         sizes = small.order_by("first", "pk").values_list("pk", "first", "last", "lines")[:MERGE_LIST]
         merged = 0
         for group in stop.when_late(_groups([Small(*row) for row in sizes])):
-            merged += self._rewrite([block.pk for block in group], lambda record: True) is not None
+            merged += self._rewrite([block.pk for block in group]) is not None
         return merged
 
     def _make_filters(self, stop: Stop) -> int:
@@ -339,22 +339,27 @@ class BlockStore(BaseLogStore):
             # execute() takes one step of a statement without rows, and this one frees a page with each step.
             connection.connection.executescript(f"PRAGMA incremental_vacuum({PAGES_GIVEN_BACK})")
 
-    def _rewrite(self, pks: list[int], keep: Callable[[LogRecord], bool]) -> int | None:
-        """Puts the lines of some blocks that are to be kept into new blocks, in one step.
+    def _rewrite(self, pks: list[int], doomed: Callable[[str, Level], bool] | None = None) -> int | None:
+        """Puts the lines of some blocks, without those that are doomed, into new blocks, in one step.
 
         Returns their number; None if a block is damaged, or another process touched one first.
         """
         rows = list(LogBlock.objects.using(self.database).filter(pk__in=pks))
         commit_of: dict[Position, int] = {}
-        records: list[LogRecord] = []
+        parts = []
         for row in rows:
-            lines = self.shelf.undamaged(row.pk, _committed, row, RESTORED - 1, NO_LIMIT)
-            if lines is None:
+            found = self.shelf.undamaged(row.pk, _lines_and_commits, row)
+            if found is None:
                 return None
-            commit_of.update((record.position, number) for number, record in lines)
-            records.extend(record for _, record in lines if keep(record))
+            lines, commits = found
+            commit_of.update(zip(zip(lines.timestamp, lines.sequence, strict=True), commits, strict=True))
+            if doomed:
+                labels = zip(lines.service, lines.level, strict=True)
+                lines = lines.picked([place for place, label in enumerate(labels) if not doomed(*label)])
+            parts.append(lines)
+        kept = Lines.together(parts)
         new = []
-        for block in codec.encode(records):
+        for block in codec.encode(kept):
             numbers = [commit_of[position] for position in Columns(block).positions]
             new.append(_row(block, max(numbers), codec.pack(numbers)))
         with transaction.atomic(self.database):
@@ -362,7 +367,7 @@ class BlockStore(BaseLogStore):
                 transaction.set_rollback(True, using=self.database)
                 return None
             LogBlock.objects.using(self.database).bulk_create(new)
-        return len(records)
+        return len(kept)
 
     # --- The archive ------------------------------------------------------------------------------------------------
 
@@ -555,6 +560,10 @@ def _commits_of(row: LogBlock) -> list[int]:
     return codec.unpack(bytes(row.commits)) if row.commits else [row.commit] * row.lines
 
 
+def _lines_and_commits(row: LogBlock) -> tuple[Lines, list[int]]:
+    return Columns(_block(row)).as_lines(), _commits_of(row)
+
+
 def _committed(row: LogBlock, floor: int, newest: int) -> list[tuple[int, LogRecord]]:
     """(commit, record) of the lines with floor < commit <= newest."""
     columns = Columns(_block(row))
@@ -565,8 +574,8 @@ def _committed(row: LogBlock, floor: int, newest: int) -> list[tuple[int, LogRec
 def _groups(blocks: Sequence[Small]) -> Iterator[list[Small]]:
     """Neighbours that fit into one block, where merging them pays.
 
-    A group's largest member is at most half of it, or the group is long: a line is then rewritten a few times on its
-    way into a full block, and not once for each commit that comes after it.
+    They make a full block, or the largest is at most half of the group, or the group is long: a line is then rewritten
+    a few times on its way into a full block, and not once for each commit that comes after it.
     """
     group: list[Small] = []
     lines = 0
@@ -580,5 +589,6 @@ def _groups(blocks: Sequence[Small]) -> Iterator[list[Small]]:
 
 
 def _worth(group: list[Small], lines: int) -> Iterator[list[Small]]:
-    if len(group) > 1 and (2 * max(block.lines for block in group) <= lines or len(group) >= MERGE_MANY):
+    half = 2 * max(block.lines for block in group) <= lines if group else False
+    if len(group) > 1 and (lines >= SMALL or half or len(group) >= MERGE_MANY):
         yield group

@@ -351,6 +351,27 @@ class Columns:
     def logger(self, line: int) -> str:
         return self.header.loggers[self.loggers[line]]
 
+    def as_lines(self) -> Lines:
+        """All lines, column by column: several times as fast as all records."""
+        services, loggers = self.header.services, self.header.loggers
+        titles, messages = self._fields(Column.TEXTS)
+        return Lines(
+            self.times,
+            list(map(Level, self.levels)),
+            [services[index] for index in self.services],
+            messages,
+            titles,
+            [loggers[index] for index in self.loggers],
+            *self._fields(Column.IDS),
+            self.metadata.split(LINE_END),
+            self.sequences,
+        )
+
+    def _fields(self, column: Column) -> list[list[str]]:
+        data: bytes = getattr(self, column)
+        rows = [line.split(FIELD_END) for line in data.split(LINE_END)]
+        return [list(map(bytes.decode, field)) for field in zip(*rows, strict=True)]
+
     def records(self) -> list[LogRecord]:
         return [self.record(line) for line in range(self.lines)]
 

@@ -88,3 +88,9 @@ def test_nothing_makes_no_block() -> None:
 def test_a_line_is_found_by_its_number(lines: list[bytes]) -> None:
     column = codec.LINE_END.join(lines)
     assert [codec.nth_line(column, number) for number in range(len(lines))] == lines
+
+
+@given(st.lists(records, min_size=1, max_size=20))
+def test_the_lines_of_a_block_are_its_records(lines: list[LogRecord]) -> None:
+    for block in codec.encode(lines):
+        assert list(Columns(block).as_lines()) == Columns(block).records()

@@ -251,6 +251,16 @@ def test_damaged_filters_hide_no_line(store: BaseLogStore) -> None:
     assert everything(store, node) == [record for record in stored(batch) if node.matches(record)] != []
 
 
+def test_neighbours_that_make_a_full_block_are_merged(store: BaseLogStore) -> None:
+    """A body of 2,000 lines comes as chunks of 1,024 and 976."""
+    batch = entries(corpus(4_000), size=1_000)
+    store.append(batch)
+    store.maintain(budget=60)
+    blocks = LogBlock.objects.using(store.database)  # type: ignore[attr-defined]
+    assert sorted(blocks.values_list("lines", flat=True)) == [2_000, 2_000]
+    assert everything(store) == stored(batch)
+
+
 def test_the_filters_of_a_block_go_with_it(store: BaseLogStore) -> None:
     store.append(entries(corpus(1_200)))
     store.maintain(budget=60)

@@ -646,3 +646,14 @@ def test_levels_are_counted_by_name_in_the_order_of_severity(store: BaseLogStore
     assert dict(zip(LEVELS, totals, strict=True)) == {
         "trace": 1, "debug": 0, "info": 0, "warn": 0, "error": 0, "fatal": 1
     }  # fmt: skip
+
+
+@pytest.mark.postgres
+def test_postgresql_does_not_compress_again_what_is_compressed() -> None:
+    with connections["postgres"].cursor() as cursor:
+        cursor.execute(
+            "SELECT attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid"
+            " WHERE relname = 'logs_logblock' AND attstorage = 'e' ORDER BY attname"
+        )
+        external = [name for (name,) in cursor.fetchall()]
+    assert external == ["commits", "header", "ids", "labels", "metadata", "sequences", "texts", "times"]

@@ -186,9 +186,13 @@ def _count_header(
     bucket = block.first - block.first % step
     if inside and block.last < bucket + step:
         counts = buckets[bucket]
-        for service, level, lines in known.by_pair:
-            if wanted.matches(service, level):
+        if wanted.all:
+            for level, lines in known.by_level:
                 counts[level] += lines
+        else:
+            for service, level, lines in known.by_pair:
+                if wanted.matches(service, level):
+                    counts[level] += lines
         return True
     starts = start % clock.MINUTE == 0 or start <= block.first
     ends = end % clock.MINUTE == 0 or block.last < end

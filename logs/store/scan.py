@@ -250,6 +250,7 @@ class Pairs:
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self.all = node == Everything()
         self._known: dict[tuple[str, int], bool] = {}
 
     def matches(self, service: str, level: int) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -60,6 +61,14 @@ class Known:
         for _minute, pair, lines in self.header.by_minute:
             totals[pair] += lines
         return [(self.header.services[pair >> 3], pair & 7, lines) for pair, lines in totals.items()]
+
+    @cached_property
+    def by_level(self) -> list[tuple[int, int]]:
+        """(level, lines) over the whole block."""
+        totals: Counter[int] = Counter()
+        for _service, level, lines in self.by_pair:
+            totals[level] += lines
+        return list(totals.items())
 
 
 class Moved(Exception):  # noqa: N818 - no error: a reader starts again

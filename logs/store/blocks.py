@@ -11,7 +11,6 @@ Upkeep merges small blocks and makes the filters of those that stay (`logs.store
 from __future__ import annotations
 
 import heapq
-import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -19,7 +18,7 @@ from datetime import timedelta
 from functools import reduce
 from itertools import chain
 from operator import or_
-from typing import Final, NamedTuple, ParamSpec, TypeAlias, TypeVar
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 from django.db import connections, models, transaction
@@ -64,10 +63,6 @@ FILTER_LIST: Final = 1_000  # blocks that get their filters in one go
 FILTERS_AT_ONCE: Final = 16
 PAGES_GIVEN_BACK: Final = 1_000  # at each upkeep: 16 MB, some milliseconds
 
-log = logging.getLogger(__name__)
-
-P = ParamSpec("P")
-T = TypeVar("T")
 Stored: TypeAlias = "bytes | memoryview[int]"  # as SQLite and as PostgreSQL give it
 EntryKeys = dict[str, set[EntryKey]]  # by stream
 

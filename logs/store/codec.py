@@ -35,7 +35,7 @@ BLOCK_LINES: Final = 2_048
 SMALL: Final = BLOCK_LINES * 3 // 4  # lines; smaller blocks are merged
 SPAN_MAX: Final = clock.HOUR  # of one block, so that a late line doesn't stretch a block over days
 # Where a text field is: its column, and its place in the line.
-_FIELDS: Final = {
+FIELDS: Final = {
     "title": (Column.TEXTS, 0), "message": (Column.TEXTS, 1),
     "request_id": (Column.IDS, 0), "trace_id": (Column.IDS, 1), "span_id": (Column.IDS, 2),
 }  # fmt: skip
@@ -338,7 +338,7 @@ class Columns:
 
     def field(self, name: str, line: int) -> str:
         """One text field of a line: title, message, or one of the ids."""
-        column, place = _FIELDS[name]
+        column, place = FIELDS[name]
         return self.line(column, line).split(FIELD_END)[place].decode()
 
     @property

@@ -31,7 +31,7 @@ from logs.query import (
 )
 from logs.records import Level as RecordLevel
 from logs.records import LogRecord
-from logs.store.codec import LINE_END, Columns
+from logs.store.codec import FIELDS, LINE_END, Columns
 from logs.store.grams import LENGTHS, Column, Grams, all_set, places
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _sought(node: Text | Field | Metadata) -> list[tuple[Column, tuple[bytes, ..
             text = (_encoded(folded),)
             return [(Column.TEXTS, text), (Column.IDS, text), (Column.METADATA, in_metadata)]
         case Field(name=name, value=value):
-            return [(Column.TEXTS if name in ("title", "message") else Column.IDS, (_encoded(value),))]
+            return [(FIELDS[name][0], (_encoded(value),))]
         case Metadata(key_needles=keys):
             return [(Column.METADATA, keys)]
 

@@ -65,7 +65,9 @@ class LogBlockGrams(models.Model):
     texts = models.BinaryField()
     ids = models.BinaryField()
     metadata = models.BinaryField()
+    letters = models.BinaryField()
     literal = models.BooleanField()
+    ascii = models.BooleanField()
 
     class Meta:
         default_permissions = ()

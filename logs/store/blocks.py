@@ -504,7 +504,7 @@ def _blocks_of(batch: Iterable[Incoming | Singles]) -> list[Block]:
 
 def _grams_row(pk: int, filters: Grams) -> LogBlockGrams:
     bitmaps = {column.value: codec.compress(filters.bitmap(column)) for column in Column}
-    return LogBlockGrams(block=pk, **bitmaps, literal=filters.literal)
+    return LogBlockGrams(block=pk, **bitmaps, letters=filters.letters, literal=filters.literal, ascii=filters.ascii)
 
 
 def _row(block: Block, commit: int, commits: bytes = b"") -> LogBlock:

@@ -22,7 +22,7 @@ import msgspec
 from core import clock
 from logs.lines import Lines
 from logs.records import Level, LogRecord
-from logs.store.grams import Column, Grams
+from logs.store.grams import Column, Grams, is_ascii
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -39,7 +39,7 @@ FIELDS: Final = {
     "title": (Column.TEXTS, 0), "message": (Column.TEXTS, 1),
     "request_id": (Column.IDS, 0), "trace_id": (Column.IDS, 1), "span_id": (Column.IDS, 2),
 }  # fmt: skip
-_FEW: Final = 12  # lines of text columns that are cut out one by one: those of four records
+_FEW: Final = 6  # lines of text columns that are cut out one by one: those of two records
 # A checksum in each column: flipped bytes are found when it is opened, and never shown as somebody's line.
 _OPTIONS: Final[Mapping[int, int]] = {
     int(zstd.CompressionParameter.compression_level): 1,
@@ -296,8 +296,8 @@ class Columns:
         """A text column without regard to case."""
         if column not in self._folded:
             data: bytes = getattr(self, column)
-            is_ascii = self.header.ascii and column is Column.TEXTS
-            self._folded[column] = data.lower() if is_ascii else fold(data)
+            known = self.header.ascii if column is Column.TEXTS else self.grams is not None and self.grams.ascii
+            self._folded[column] = data.lower() if known else fold(data)
         return self._folded[column]
 
     @cached_property
@@ -394,7 +394,7 @@ def nth_line(data: bytes, number: int) -> bytes:
 
 def fold(data: bytes) -> bytes:
     """Casefolded text, separators kept. Folding goes character by character, so folding many lines is folding each."""
-    if data.translate(None, LINE_END + FIELD_END).isascii():
+    if is_ascii(data):
         return data.lower()
     return data.decode("utf-8", "surrogateescape").casefold().encode("utf-8", "surrogateescape")
 

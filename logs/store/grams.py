@@ -23,7 +23,7 @@ BITS_MAX: Final = 1 << 16  # of one filter: 8 KB for some 2,000 lines of random 
 _BITS_MIN: Final = 1 << 6
 _FULL: Final = 0.25  # a filter is halved as long as no more of its bits are set
 _SPREAD: Final = 0x9E3779B1  # 2^32 divided by the golden ratio: neighbours land far apart (Knuth, TAOCP 6.4)
-_SEPARATORS: Final = 0xFE  # and above: what stands between fields and lines
+SEPARATORS: Final = b"\xfe\xff"  # what stands between fields and lines
 # Metadata that reads differently from what it is: "\u0041", "\/", 1e3 for 1000, 0.99999999999999999 for 1; and spaces
 # between a key and its value, which only metadata has that was never read on its way in.
 _ESCAPES: Final = (b"\\u", b"\\/", b".9999", b'": ', b'" :')
@@ -42,12 +42,14 @@ LENGTHS: Final = {Column.TEXTS: 4, Column.IDS: 5, Column.METADATA: 4}
 
 
 class Grams(msgspec.Struct, frozen=True):
-    """The filters of one block, and whether its metadata's values stand there letter by letter as they are read."""
+    """The filters of one block, and what else is known of its text columns."""
 
     texts: bytes
     ids: bytes
     metadata: bytes
-    literal: bool
+    letters: bytes  # each byte that is in the folded ids: hexadecimal digits mostly, and then no word needs a filter
+    literal: bool  # the values in the metadata stand there letter by letter as they are read
+    ascii: bool  # ids and metadata: folding them is one call
 
     def bitmap(self, column: Column) -> bytes:
         bits: bytes = getattr(self, column)
@@ -55,13 +57,29 @@ class Grams(msgspec.Struct, frozen=True):
 
     def may_hold(self, column: Column, text: bytes) -> bool:
         """False only if the (folded) text is nowhere in the column. A shorter one than a piece may be anywhere."""
+        if column is Column.IDS and not self.spells(text):
+            return False
         return all_set(self.bitmap(column), places(text, LENGTHS[column]))
+
+    def spells(self, text: bytes) -> bool:
+        """Whether the ids have all letters of a text."""
+        return not text.translate(None, self.letters)
 
 
 def make(columns: Columns) -> Grams:
     bitmaps = {column.value: bitmap(columns.folded(column), LENGTHS[column]) for column in Column}
     metadata = columns.folded(Column.METADATA)
-    return Grams(**bitmaps, literal=not any(escape in metadata for escape in _ESCAPES) and not _has_exponent(metadata))
+    return Grams(
+        **bitmaps,
+        letters=bytes(sorted(set(columns.folded(Column.IDS)))),
+        literal=not any(escape in metadata for escape in _ESCAPES) and not _has_exponent(metadata),
+        ascii=is_ascii(columns.ids) and is_ascii(columns.metadata),
+    )
+
+
+def is_ascii(column: bytes) -> bool:
+    """Whether the fields of a column have no other letters."""
+    return column.translate(None, SEPARATORS).isascii()
 
 
 def _has_exponent(metadata: bytes) -> bool:
@@ -81,7 +99,7 @@ def bitmap(folded: bytes, length: int) -> bytes:
     for place in range(length):
         byte = data[place : place + starts]
         pieces = (pieces + byte) * np.uint32(_SPREAD)
-        inside &= byte < _SEPARATORS
+        inside &= byte < SEPARATORS[0]
     bits = np.zeros(BITS_MAX, bool)
     bits[pieces[inside] >> np.uint32(16)] = True
     while len(bits) > _BITS_MIN:

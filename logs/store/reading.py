@@ -20,7 +20,7 @@ from logs.store import scan
 from logs.store.base import Direction, Histogram, Page, Position
 from logs.store.codec import Columns
 from logs.store.grams import Column
-from logs.store.shelf import COLUMN_NAMES, Known, Listed, Moved, Shelf, Stored
+from logs.store.shelf import ALL_COLUMNS, Known, Listed, Moved, Shelf, Stored
 
 LISTED: Final = 64  # blocks that a search lists at first
 LISTED_MAX: Final = 4_096
@@ -72,7 +72,7 @@ class Search:
         self.bound = None if after is None else (self.sign * after[0], self.sign * after[1])
         self.hits: list[Hit] = []
         # A block that is opened for its labels alone has lines that match, and they are shown.
-        self.names = frozenset(COLUMN_NAMES if scan.reads_labels_only(node) else ("times",))
+        self.names = ALL_COLUMNS if scan.reads_labels_only(node) else frozenset({"times"})
 
     def run(self, oldest: int, newest: int) -> Page:
         top, bottom = (newest, oldest) if self.sign > 0 else (-oldest, -newest)
@@ -84,7 +84,7 @@ class Search:
             if finished:
                 return self._page(frontier)
             # Blocks that all reach beyond `top` leave no way on but to list more of them.
-            count = min(count * 4, LISTED_MAX) if frontier < top + 1 else count * 4
+            count = min(count * 8, LISTED_MAX) if frontier < top + 1 else count * 8
             self.hits = [hit for hit in self.hits if hit.key[0] >= frontier]
             top = frontier - 1
         return self._page(bottom)

@@ -11,7 +11,8 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, reduce
-from operator import attrgetter, or_
+from itertools import accumulate
+from operator import or_
 from typing import TYPE_CHECKING, Final
 
 from logs.query import (
@@ -111,16 +112,14 @@ def sieve(node: Node) -> Sieve:
             return lambda known: any(map(node.matches_value, known.header.services))
         case Field(name="logger"):
             return lambda known: any(map(node.matches_value, known.header.loggers))
-        case Text(folded=folded):
-            held = [_held(column, needles) for column, needles in _sought(node)]
-            return lambda known: known.grams is None or folded in known.names or _any(held, known.grams)
+        case Text():
+            return _text_held(node)
         case Metadata():
             has_value = _value_held(node)
             return lambda known: known.grams is None or has_value(known.grams)
         case Field(name=name) if name != "id":
-            ((column, needles),) = _sought(node)
-            has_text = _held(column, needles)
-            return lambda known: known.grams is None or has_text(known.grams)
+            ((column, (text,)),) = _sought(node)
+            return lambda known: known.grams is None or known.grams.may_hold(column, text)
         case _:
             return lambda known: True
 
@@ -137,11 +136,22 @@ def _sought(node: Text | Field | Metadata) -> list[tuple[Column, tuple[bytes, ..
             return [(Column.METADATA, keys)]
 
 
-def _held(column: Column, needles: Iterable[bytes]) -> Callable[[Grams], bool]:
-    """Whether the filter of a column lets one of the texts pass."""
-    asked = [places(needle, LENGTHS[column]) for needle in needles]
-    bitmap = attrgetter(column.value)
-    return lambda grams: _any_set(bitmap(grams), asked)
+def _text_held(node: Text) -> Sieve:
+    text, folded = _encoded(node.folded), node.folded
+    in_texts, in_ids = places(text, LENGTHS[Column.TEXTS]), places(text, LENGTHS[Column.IDS])
+    in_metadata = [places(needle, LENGTHS[Column.METADATA]) for needle in node.metadata_needles]
+
+    def may(known: Known) -> bool:
+        grams = known.grams
+        return (
+            grams is None
+            or all_set(grams.texts, in_texts)
+            or _any_set(grams.metadata, in_metadata)
+            or (grams.spells(text) and all_set(grams.ids, in_ids))
+            or folded in known.names
+        )
+
+    return may
 
 
 def _value_held(node: Metadata) -> Callable[[Grams], bool]:
@@ -175,13 +185,6 @@ def _value_held(node: Metadata) -> Callable[[Grams], bool]:
 def _any_set(bitmap: bytes, asked: Iterable[tuple[int, ...]]) -> bool:
     for each in asked:  # a loop, for a generator costs as much as the question  # noqa: SIM110
         if all_set(bitmap, each):
-            return True
-    return False
-
-
-def _any(held: Iterable[Callable[[Grams], bool]], grams: Grams) -> bool:
-    for each in held:  # noqa: SIM110
-        if each(grams):
             return True
     return False
 
@@ -292,16 +295,9 @@ def _marks(found: Iterable[int], lines: int) -> Selection:
 
 
 def _lines_with(column: bytes, needle: bytes) -> Iterator[int]:
-    """The lines of a text column that hold `needle`."""
-    line = begin = 0
-    at = column.find(needle)
-    while at >= 0:
-        line += column.count(LINE_END, begin, at)
-        yield line
-        begin = column.find(LINE_END, at)
-        if begin < 0:
-            return
-        at = column.find(needle, begin)
+    """The lines of a text column that hold `needle`, each as often as it does."""
+    *before, _rest = column.split(needle)
+    return accumulate(part.count(LINE_END) for part in before)
 
 
 def _label_lines(wanted: list[bool], indexes: Sequence[int], lines: int) -> Selection:

@@ -22,10 +22,12 @@ from logs.store.codec import Columns, Header
 from logs.store.grams import Grams
 
 COLUMN_NAMES: Final = ("times", "sequences", "labels", "texts", "ids", "metadata")
+ALL_COLUMNS: Final = frozenset(COLUMN_NAMES)
 KNOWN_MAX: Final = 64 << 20  # bytes of headers and filters: those of about 6 million lines
 _KNOWN_EACH: Final = 1_500  # bytes of a block's place in memory, beside header and filters
 LISTED: Final = 256  # blocks asked for at once
 OPENED: Final = 32  # blocks whose columns are read at once
+FEW: Final = 8  # one block of so many
 
 log = logging.getLogger("logs.store")
 
@@ -187,10 +189,10 @@ class Shelf:
         """A block whose filters are damaged is searched without them."""
         rows = LogBlockGrams.objects.using(self.database).filter(block__in=pks)
         found = {}
-        for pk, texts, ids, metadata, literal in rows.values_list("block", "texts", "ids", "metadata", "literal"):
+        for pk, *bitmaps, letters, literal, is_ascii in rows.values_list("block", *Grams.__struct_fields__):
             with suppress(codec.DamagedError):
-                bitmaps = [codec.decompress(bytes(bitmap)) for bitmap in (texts, ids, metadata)]
-                found[pk] = Grams(bitmaps[0], bitmaps[1], bitmaps[2], literal)
+                texts, ids, metadata = [codec.decompress(bytes(bitmap)) for bitmap in bitmaps]
+                found[pk] = Grams(texts, ids, metadata, bytes(letters), literal, is_ascii)
         return found
 
     def _remember(self, block: Listed, known: Known) -> None:
@@ -216,16 +218,17 @@ class Shelf:
         """The blocks in their order, with the columns of those that may have lines that match.
 
         Of others, which come with None, there is one now and then, to show how far it is. The columns that tell which
-        lines match are read together, and those of `names`. A block that has gone raises Moved, at the latest when it
-        is opened.
+        lines match are read together, and those of `names`; all of them where the filters let few blocks pass, for
+        those have something to show. A block that has gone raises Moved, at the latest when it is opened.
         """
         may_match = scan.sieve(node)
         for known in self.known(blocks, grams=scan.asks_grams(node)):
             matching = [(block, of_block) for block, of_block in known if may_match(of_block)]
+            at_once = ALL_COLUMNS if len(matching) < len(known) // FEW else names
             for start in range(0, len(matching), OPENED):
                 together = matching[start : start + OPENED]
                 wanted = [scan.columns_for(node, of_block.grams) for _block, of_block in together]
-                batch = Batch(self, [block.pk for block, _ in together], names.union(*wanted))
+                batch = Batch(self, [block.pk for block, _ in together], at_once.union(*wanted))
                 for block, of_block in together:
                     yield block, Stored(batch, block.pk, of_block)
             if known and (not matching or matching[-1] is not known[-1]):

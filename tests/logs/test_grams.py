@@ -51,6 +51,26 @@ def test_strangers_are_mostly_denied() -> None:
     assert sum(filters.may_hold(Column.IDS, text) for text in ids) < 10
 
 
+def test_a_text_with_a_letter_that_no_id_has_is_denied() -> None:
+    filters = grams.make(columns(*(line(trace_id=f"{n * 7919:032x}") for n in range(2_000))))
+    assert filters.may_hold(Column.IDS, b"000")
+    assert not filters.may_hold(Column.IDS, b"zzz")
+
+
+@pytest.mark.parametrize(
+    ("request_id", "metadata", "ascii_"),
+    [("r-1", b"{}", True), ("r-\u212a", b"{}", False), ("r-1", '{"a":"gr\u00fcn"}'.encode(), False)],
+)
+def test_letters_that_fold_otherwise_are_known(request_id: str, metadata: bytes, ascii_: bool) -> None:
+    opened = columns(line(request_id=request_id, metadata=metadata))
+    opened.grams = grams.make(opened)
+    assert opened.grams.ascii is ascii_
+    fresh = columns(line(request_id=request_id, metadata=metadata))
+    fresh.grams = opened.grams
+    assert fresh.folded(Column.IDS) == codec.fold(fresh.ids)
+    assert fresh.folded(Column.METADATA) == codec.fold(fresh.metadata)
+
+
 def test_a_text_shorter_than_a_piece_may_be_anywhere() -> None:
     filters = grams.make(columns(line("x")))
     assert filters.may_hold(Column.TEXTS, b"abc")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path, register_converter
 
-from logs import api, usage, views
+from logs import api, connect, usage, views
 from logs.store.base import Position
 
 
@@ -37,5 +37,9 @@ urlpatterns = [
     path("saved/<int:pk>/remove/", views.remove, name="remove"),
     path("user/", views.user, name="user"),
     path("usage/", usage.page, name="usage"),
+    path("connect/", connect.page, name="connect"),
+    path("connect/key/", connect.make_key, name="make_key"),
+    path("connect/<slug:slug>/", connect.page, name="connect"),
+    path("connect/<slug:slug>/waiting/", connect.waiting, name="waiting"),
     path("<position:position>/", views.row, name="row"),
 ]

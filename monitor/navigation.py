@@ -31,25 +31,29 @@ SCREENS: Final = (
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     return [
         {"title": "Watch", "items": _pages(request)},
-        {"title": "Configure", "separator": True, "items": [*_usage(request), *_screens(request)]},
+        {"title": "Configure", "separator": True, "items": [*_log_pages(request), *_screens(request)]},
     ]
 
 
 def _pages(request: HttpRequest) -> list[dict[str, Any]]:
     if not request.user.has_perm("logs.read_records"):
         return []
-    overview, logs, usage = reverse("overview"), reverse("logs:page"), reverse("logs:usage")
+    overview, logs = reverse("overview"), reverse("logs:page")
+    others = (reverse("logs:usage"), reverse("logs:connect"))
     return [
         _entry("Overview", "dashboard", overview, active=request.path == overview),
-        _entry("Logs", "terminal", logs, active=request.path.startswith(logs) and request.path != usage),
+        _entry("Logs", "terminal", logs, active=request.path.startswith(logs) and not request.path.startswith(others)),
     ]
 
 
-def _usage(request: HttpRequest) -> list[dict[str, Any]]:
+def _log_pages(request: HttpRequest) -> list[dict[str, Any]]:
     if not request.user.has_perm("logs.read_records"):
         return []
-    usage = reverse("logs:usage")
-    return [_entry("Log usage", "database", usage, active=request.path == usage)]
+    connect, usage = reverse("logs:connect"), reverse("logs:usage")
+    return [
+        _entry("Connect", "cable", connect, active=request.path.startswith(connect)),
+        _entry("Log usage", "database", usage, active=request.path == usage),
+    ]
 
 
 def _screens(request: HttpRequest) -> list[dict[str, Any]]:

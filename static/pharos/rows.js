@@ -37,8 +37,7 @@
 
   document.addEventListener("click", (event) => {
     const { target } = event;
-    const copied = target.closest("[data-copy], [data-copy-link]");
-    if (copied) return copy(copied);
+    if (target.closest("[data-copy], [data-copy-link]")) return;
     const row = target.closest(".rows .row");
     const link = target.closest("a");
     const elsewhere = event.ctrlKey || event.metaKey || event.shiftKey || (link && !link.matches(".at"));
@@ -47,25 +46,6 @@
     event.preventDefault();
     toggle(row);
   });
-
-  /** The clipboard's API exists in secure contexts only, and many run Pharos on plain http in their own network. */
-  async function copy(button) {
-    const text = button.dataset.copyLink
-      ? new URL(button.dataset.copyLink, location).href
-      : $(button.dataset.copy, button.closest(".detail") ?? document).textContent;
-    if (navigator.clipboard) {
-      await navigator.clipboard.writeText(text);
-    } else {
-      const area = document.body.appendChild(document.createElement("textarea"));
-      area.value = text;
-      area.select();
-      document.execCommand("copy");
-      area.remove();
-    }
-    const label = button.textContent;
-    button.textContent = "Copied";
-    setTimeout(() => { button.textContent = label; }, 1200);
-  }
 
   function move(step) {
     const all = [...document.querySelectorAll(".rows > .row")];

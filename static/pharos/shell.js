@@ -8,6 +8,30 @@
     document.cookie = `pharos_tz=${zone}; path=/; max-age=31536000; samesite=lax`;
   }
 
+  /** The clipboard's API exists in secure contexts only, and many run Pharos on plain http in their own network. */
+  async function copy(button) {
+    const text = button.dataset.copyLink
+      ? new URL(button.dataset.copyLink, location).href
+      : (button.closest(".detail") ?? document).querySelector(button.dataset.copy).textContent;
+    if (navigator.clipboard) {
+      await navigator.clipboard.writeText(text);
+    } else {
+      const area = document.body.appendChild(document.createElement("textarea"));
+      area.value = text;
+      area.select();
+      document.execCommand("copy");
+      area.remove();
+    }
+    const label = button.textContent;
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = label; }, 1200);
+  }
+
+  document.addEventListener("click", ({ target }) => {
+    const button = target.closest("[data-copy], [data-copy-link]");
+    if (button) copy(button);
+  });
+
   if (!window.htmx) return;
   // Log lines must not stay in the browser's local storage. Going back loads the page anew, from its address.
   htmx.config.historyCacheSize = 0;

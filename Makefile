@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
 export PYTHON
 
-.PHONY: help up test lint format lock clean
+.PHONY: help up test lint format fuzz lock clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ lint: $(VENV)/.installed-dev ## Checks style, types and the directions of import
 format: $(VENV)/.installed-dev ## Formats the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+fuzz: $(VENV)/.installed-dev ## Feeds each parser with damaged input for a minute
+	$(BIN)/python -m tests.logs.fuzz $(ARGS)
 
 lock: $(VENV)/.installed-dev ## Pins the packages anew (requirements*.lock) from pyproject.toml
 	@UV=$(BIN)/uv scripts/lock

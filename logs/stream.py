@@ -1,7 +1,7 @@
 """The log stream: what stands in Redis, and how our own processes write it.
 
 An entry is one of three: a *chunk* (a block that our edge has parsed and sealed), one field that holds JSON (an
-object, an array or lines of objects), or a flat set of name/value pairs that are one record.
+object, an array, or lines of objects, these also packed), or a flat set of name/value pairs that are one record.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from core import clock
+from logs import packed
 from logs.lines import Lines
 from logs.records import LogRecord, RecordError, canonical_field, from_flat
 from logs.sequence import LINES_MAX, STEP, parse_entry_id, sequence_at, sequence_of, stream_number
@@ -33,6 +34,7 @@ TIMEOUT: Final = 5.0  # seconds that any command may take
 ALIVE: Final = "pharos:alive:"
 INGESTERS: Final = f"{ALIVE}ingest:"
 ALIVE_FOR: Final = 15  # seconds
+UNPACKED_MAX: Final = 8 << 20  # bytes of an entry that came packed
 _CHUNK, _SEAL = b"chunk", b"seal"
 
 
@@ -185,6 +187,8 @@ def _lines(fields: Fields, received: int) -> Lines:
     texts = {name.decode("utf-8", "replace"): value for name, value in fields.items()}
     if len(fields) == 1:
         ((name, value),) = texts.items()
+        if packed.is_packed(value):
+            return _from_packed_field(value, received)
         if value.lstrip()[:1] in (b"{", b"["):
             return _from_json_field(value, received)
         if canonical_field(name) is None:
@@ -196,14 +200,31 @@ def _lines(fields: Fields, received: int) -> Lines:
     return Lines.of([record])
 
 
+def _from_packed_field(value: bytes, received: int) -> Lines:
+    try:
+        text = packed.unpack(value, UNPACKED_MAX)
+    except packed.PackedError as error:
+        raise EntryError(str(error)) from None
+    if not text.lstrip().startswith(b"{"):
+        raise EntryError("expected an object per line in what was packed")
+    # A packed entry is small however many lines are in it: they are counted before any is looked at.
+    if (number := text.rstrip().count(b"\n") + 1) > LINES_MAX:
+        raise _too_many(number)
+    return _from_json_field(text, received)
+
+
 def _from_json_field(value: bytes, received: int) -> Lines:
     parsed = json_lines.parse(value, received)
     if parsed.rejected:
         line, error = parsed.rejected[0]
         raise EntryError(error if len(parsed.rejected) == 1 and not parsed.records else f"line {line}: {error}")
     if len(parsed.records) > LINES_MAX:
-        raise EntryError(f"expected at most {LINES_MAX:,} lines in one entry, got {len(parsed.records):,}")
+        raise _too_many(len(parsed.records))
     return parsed.records
+
+
+def _too_many(number: int) -> EntryError:
+    return EntryError(f"expected at most {LINES_MAX:,} lines in one entry, got {number:,}")
 
 
 async def backlog_bytes(client: redis.asyncio.Redis, names: Sequence[str]) -> int:

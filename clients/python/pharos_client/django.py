@@ -1,0 +1,80 @@
+"""Middleware and sign-ins for Django.
+
+MIDDLEWARE = ["pharos_client.django.request_log", …]    # first
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction
+from django.contrib.auth import signals
+from django.http import HttpRequest, HttpResponseBase
+from django.utils.decorators import sync_and_async_middleware
+
+from pharos_client import events
+from pharos_client.context import fresh_context
+from pharos_client.requests import Exchange, identity
+
+Answer = HttpResponseBase | Awaitable[HttpResponseBase]
+
+
+@sync_and_async_middleware
+def request_log(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Answer]:
+    """Gives each request an id, answers with it as X-Request-ID, and writes its lines."""
+    if iscoroutinefunction(get_response):
+
+        async def handle_async(request: HttpRequest) -> HttpResponseBase:
+            named = identity(request.headers.get)
+            with fresh_context(**named):
+                exchange = _begun(request)
+                return _ended(request, await get_response(request), named["request_id"], exchange)
+
+        return handle_async
+
+    def handle(request: HttpRequest) -> HttpResponseBase:
+        named = identity(request.headers.get)
+        with fresh_context(**named):
+            exchange = _begun(request)
+            return _ended(request, get_response(request), named["request_id"], exchange)
+
+    return handle
+
+
+def _begun(request: HttpRequest) -> Exchange:
+    return Exchange(request.method or "", request.path, request.META.get("REMOTE_ADDR", ""))
+
+
+def _ended(request: HttpRequest, response: HttpResponseBase, request_id: str, exchange: Exchange) -> HttpResponseBase:
+    response["X-Request-ID"] = request_id
+    user = _user_if_loaded(request)
+    exchange.answered(response.status_code, more={"user": user} if user else None)
+    return response
+
+
+def _user_if_loaded(request: HttpRequest) -> str:
+    # Asking whether the session has a user would load it; a view that cared has done so.
+    user = getattr(request, "user", None)
+    get_username = getattr(getattr(user, "_wrapped", user), "get_username", None)
+    return str(get_username()) if get_username else ""
+
+
+def log_sign_ins() -> None:
+    """A line for each login, failed login and logout of django.contrib.auth. Call it in an AppConfig's `ready`."""
+    signals.user_logged_in.connect(_logged_in, dispatch_uid="pharos_client")
+    signals.user_login_failed.connect(_login_failed, dispatch_uid="pharos_client")
+    signals.user_logged_out.connect(_logged_out, dispatch_uid="pharos_client")
+
+
+def _logged_in(user: Any, **_: Any) -> None:
+    events.login_succeeded(user.get_username())
+
+
+def _login_failed(credentials: dict[str, Any], **_: Any) -> None:
+    events.login_failed(str(credentials.get("username", "")))
+
+
+def _logged_out(user: Any, **_: Any) -> None:
+    if user is not None:
+        events.logged_out(user.get_username())

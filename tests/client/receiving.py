@@ -62,4 +62,3 @@ def run(program: str, *arguments: str, **environment: str) -> subprocess.Complet
         check=False,
         cwd="/",
     )
-

@@ -224,8 +224,8 @@ def cyclic() -> dict[str, Any]:
         ("x" * 40_000, "x" * 32_768 + "… (7,232 characters more)"),
         ("lone \udc80", "lone ?"),
     ],
-    ids=["nan", "infinity", "huge", "bytes", "uuid", "datetime", "enum", "items", "keys", "unprintable", "class", "long",
-         "surrogate"],
+    ids=["nan", "infinity", "huge", "bytes", "uuid", "datetime", "enum", "items", "keys", "unprintable", "class",
+         "long", "surrogate"],
 )  # fmt: skip
 def test_a_value_becomes_json(value: Any, wanted: Any) -> None:
     cleaned = encoded({"metadata": Cleaner().clean({"value": value})})

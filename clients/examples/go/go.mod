@@ -1,0 +1,3 @@
+module example.org/pharos
+
+go 1.19

@@ -4,6 +4,8 @@
     PHAROS_REDIS_URL=redis://127.0.0.1:6390 python example.py
     PHAROS_URL=http://127.0.0.1:8000 PHAROS_API_KEY=pharos_… python example.py
     PHAROS_ENV=development python example.py    # prints them
+
+The first needs the Redis of Pharos, the second its address and a key.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Middleware for ASGI: FastAPI, Starlette, Quart, Litestar.
 
-app.add_middleware(PharosMiddleware)    # or: app = PharosMiddleware(app)
+There it is `app.add_middleware(PharosMiddleware)`, elsewhere `app = PharosMiddleware(app)`.
 """
 
 from __future__ import annotations

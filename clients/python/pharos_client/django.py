@@ -1,6 +1,6 @@
 """Middleware and sign-ins for Django.
 
-MIDDLEWARE = ["pharos_client.django.request_log", …]    # first
+`pharos_client.django.request_log` comes first in MIDDLEWARE.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
 """structlog's events, sent to Pharos.
 
-structlog.configure(processors=[
-    structlog.contextvars.merge_contextvars,
-    structlog.stdlib.add_logger_name,    # with structlog's stdlib loggers
-    PharosProcessor("shop"),
-])
+The processor comes last:
+
+    structlog.configure(processors=[structlog.contextvars.merge_contextvars, PharosProcessor("shop")])
 """
 
 from __future__ import annotations

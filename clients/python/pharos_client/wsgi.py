@@ -1,6 +1,6 @@
 """Middleware for WSGI: Flask, Bottle, Pyramid.
 
-app.wsgi_app = PharosMiddleware(app.wsgi_app)    # Flask
+In Flask it is `app.wsgi_app = PharosMiddleware(app.wsgi_app)`.
 """
 
 from __future__ import annotations

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from uuid import uuid4
 
+import pytest
 from playwright.sync_api import Page, expect
 
-from tests.product import Product
+from tests.product import KEY, Product
 
 
 def test_a_service_is_connected_with_what_the_page_says(page: Page, product: Product) -> None:
@@ -24,6 +27,17 @@ def test_a_service_is_connected_with_what_the_page_says(page: Page, product: Pro
     expect(page.get_by_text("The first line came at")).to_be_visible()
     page.get_by_role("link", name="See its lines live").click()
     expect(page.locator("#log-rows .row", has_text="Hello from curl")).to_have_count(1)
+
+
+@pytest.mark.parametrize("client", ["python", "structlog"])
+def test_the_program_on_the_page_sends(client: str, page: Page, product: Product) -> None:
+    page.goto(f"{product.url}/logs/connect/{client}/?service={client}-{uuid4().hex[:8]}")
+    page.get_by_label("API key").fill(KEY)
+    program = page.locator(".steps pre").last.text_content() or ""
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": "clients/python"}
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=20, env=environment)
+    expect(page.get_by_text("The first line came at")).to_be_visible()
+    expect(page.locator(".rows .row", has_text="Order placed")).to_have_count(1)
 
 
 def test_a_key_that_one_has_is_put_into_the_lines(page: Page, product: Product) -> None:

@@ -282,14 +282,19 @@ def from_json(line: bytes, received: int) -> LogRecord:
 
     Raises RecordError when the line is no JSON object or a field can't be read.
     """
+    return from_fields(fields_of(line), received)
+
+
+def fields_of(line: bytes) -> dict[str, Raw]:
+    """The names and values of one JSON object. Raises RecordError when the line is none."""
     if len(line) > LINE_MAX:
         raise RecordError(f"expected a line of at most {LINE_MAX:,} bytes, got {len(line):,}")
     try:
-        return from_fields(_decode_fields(line), received)
+        return _decode_fields(line)
     except msgspec.ValidationError:
         raise RecordError(f"expected a JSON object, got {_shown(line)}") from None
     except msgspec.DecodeError as error:
-        return from_fields(_decode_fields(_lenient(line, error)), received)
+        return _decode_fields(_lenient(line, error))
     except RecursionError:
         raise RecordError(f"expected JSON that is not nested so deep: {_shown(line)}") from None
 

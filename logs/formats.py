@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from functools import lru_cache
 from re import Match
 from typing import Any, Final, NamedTuple
 
@@ -38,14 +39,16 @@ _BESIDE: Final = (
 )
 _WORD: Final = rf"(?P<level>{_BESIDE})"
 _ANY_CASE: Final = rf"(?P<level>(?i:{_BESIDE}|NOTE|SYSTEM|INFORMATION|[DIWEF](?=\])))"
-_OTHER_WORDS: Final = {
+_OTHER_WORDS: Final[dict[str, Level]] = {
     "note": Level.INFO, "system": Level.INFO, "hint": Level.INFO, "detail": Level.INFO, "statement": Level.INFO,
     "context": Level.INFO, "query": Level.INFO, "dbug": Level.DEBUG, "trce": Level.TRACE, "deprecated": Level.WARN,
-    "parse error": Level.ERROR, "fatal error": Level.FATAL, "any": None, "strict standards": Level.WARN,
-    "core error": Level.FATAL, "core warning": Level.WARN, "recoverable fatal error": Level.ERROR,
+    "parse error": Level.ERROR, "fatal error": Level.FATAL, "strict standards": Level.WARN,
+    "core error": Level.FATAL, "pani": Level.FATAL, "fata": Level.FATAL, "erro": Level.ERROR, "debu": Level.DEBUG,
+    "trac": Level.TRACE, "core warning": Level.WARN, "recoverable fatal error": Level.ERROR,
 }  # fmt: skip
 
 
+@lru_cache(256)
 def _level(word: str) -> Level | None:
     folded = word.lower()
     if folded in _OTHER_WORDS:
@@ -131,41 +134,56 @@ def _access(found: Match[str], received: int) -> Head:
     return Head(f"{found['request']} {status}", level_of_status(status), time, True, "", shown)
 
 
-def _dated(found: Match[str], received: int) -> Head:
-    """Any format with the month as a word; groups of other names become metadata."""
-    time, zoned = _named_month(found, received)
-    return _plain(found, received)._replace(time=time, zoned=zoned)
+_OWN: Final = frozenset("level logger other message day month year clock zone date rest".split())  # noqa: SIM905
 
 
-_OWN: Final = frozenset({"level", "logger", "message", "day", "month", "year", "clock", "zone", "date", "time"})
-
-
-def _plain(found: Match[str], received: int) -> Head:
+def _plain(found: Match[str], time: int | None = None, zoned: bool = False) -> Head:
+    """Groups of other names than a record's become metadata."""
     groups = found.groupdict()
     word = groups.get("level")
-    more = {name: value for name, value in groups.items() if value and name not in _OWN}
-    return Head(groups["message"] or "", _level(word) if word else None, None, False, groups.get("logger") or "", more)
+    return Head(
+        groups["message"] or "",
+        _level(word) if word else None,
+        time,
+        zoned,
+        groups.get("logger") or groups.get("other") or "",
+        {name: value for name, value in groups.items() if value and name not in _OWN},
+    )
+
+
+def _undated(found: Match[str], received: int) -> Head:
+    return _plain(found)
+
+
+def _dated(found: Match[str], received: int) -> Head:
+    return _plain(found, *_named_month(found, received))
+
+
+def _php(found: Match[str], received: int) -> Head:
+    head = _dated(found, received)
+    if head.level is None and (word := _FPM.match(head.message)):
+        return head._replace(level=_level(word["level"]), message=word["message"])
+    return head
+
+
+_FPM = re.compile(r"(?P<level>DEBUG|NOTICE|WARNING|ERROR|ALERT): (?P<message>.*)", re.DOTALL)
 
 
 def _ruby(found: Match[str], received: int) -> Head:
-    head = _plain(found, received)
-    return head._replace(time=_iso(found["date"], found["clock"], ""))
+    return _plain(found, _iso(found["date"], found["clock"], ""))
 
 
 def _tornado(found: Match[str], received: int) -> Head:
-    head = _plain(found, received)
     date = found["date"]
-    return head._replace(time=_iso(date if "-" in date else f"20{date[:2]}-{date[2:4]}-{date[4:]}", found["clock"], ""))
+    date = date if "-" in date else f"20{date[:2]}-{date[2:4]}-{date[4:]}"
+    return _plain(found, _iso(date, found["clock"], ""))
 
 
-def _level_then_time(found: Match[str], received: int) -> Head | None:
+def _level_then_time(found: Match[str], received: int) -> Head:
     """ "INFO 2026-11-21 10:30:45,123 views …" """
-    head = _after_time(found["rest"], received)
-    return head._replace(
-        level=_level(found["level"]),
-        time=_iso(found["date"], found["clock"], found["zone"] or ""),
-        zoned=bool(found["zone"]),
-    )
+    zone = found["zone"] or ""
+    head = _after_time(found["rest"], _iso(found["date"], found["clock"], zone), zone != "")
+    return head._replace(level=_level(found["level"]))
 
 
 _CLOCK: Final = r"(?P<clock>\d\d:\d\d:\d\d(?:[.,]\d+)?)"
@@ -199,10 +217,10 @@ _FORMATS: Final[dict[str, list[tuple[re.Pattern[str], _Reader]]]] = {
             (
                 rf"\d\d?:\d\d(?::\d\d(?:[.,]\d+)?)?(?:[AP]M)?\s+(?:\[(?P<thread>[^\]]+)\]\s+)?{_WORD}:?\s+"
                 r"(?:(?P<logger>[A-Za-z_$][\w$]*(?:(?:\.|::)[\w$-]+)*)\s+--?\s+)?(?P<message>\S.*)",
-                _plain,
+                _undated,
             ),
             # Elixir, and others that put a short time before a bracket: "10:30:45.123 [info] GET /"
-            (rf"\d\d:\d\d:\d\d(?:[.,]\d+)?\s+\[{_ANY_CASE}\s*\]\s+(?P<message>\S.*)", _plain),
+            (rf"\d\d:\d\d:\d\d(?:[.,]\d+)?\s+\[{_ANY_CASE}\s*\]\s+(?P<message>\S.*)", _undated),
         ),
         "letter": (
             # klog and glog: "I1121 10:30:45.123456       1 controller.go:116] Starting"
@@ -222,15 +240,15 @@ _FORMATS: Final[dict[str, list[tuple[re.Pattern[str], _Reader]]]] = {
             # Python's root logger: "WARNING:app.views:slow"
             (
                 rf"(?P<level>{_UPPER}):(?P<logger>[A-Za-z_][\w.-]*):(?P<message>.*)",
-                _plain,
+                _undated,
             ),
             # logrus on a terminal: "INFO[0003] Listening"
-            (rf"(?P<level>{_UPPER}|PANI|FATA|ERRO|DEBU|TRAC)\[\d+\]\s+(?P<message>.*)", _plain),
+            (rf"(?P<level>{_UPPER}|PANI|FATA|ERRO|DEBU|TRAC)\[\d+\]\s+(?P<message>.*)", _undated),
             # .NET's console: "info: Microsoft.Hosting.Lifetime[14]"
             (
                 r"(?P<level>trce|dbug|info|warn|fail|crit): (?P<logger>[A-Za-z_][\w.+`]*)\[(?P<event_id>\d+)\]"
                 r"(?:\s+(?P<message>.*)|$)",
-                _plain,
+                _undated,
             ),
             # syslog's files: "Nov 21 10:30:45 web-1 sshd[812]: Accepted publickey"
             (
@@ -239,7 +257,7 @@ _FORMATS: Final[dict[str, list[tuple[re.Pattern[str], _Reader]]]] = {
                 _dated,
             ),
             # The word itself: "ERROR: …", "INFO:     …", "WARNING - …", "ERROR  [main] …", "INFO Listening"
-            (rf"(?P<level>{_UPPER})(?:\s*:|\s+-|\s*\||)\s+(?![=:])(?P<message>\S.*)", _plain),
+            (rf"(?P<level>{_UPPER})(?:\s*:|\s+-|\s*\||)\s+(?![=:])(?P<message>\S.*)", _undated),
         ),
         "bracket": (
             # Apache's error log: "[Sat Nov 21 10:30:45.123456 2026] [core:error] [pid 12:tid 34] …"
@@ -254,7 +272,7 @@ _FORMATS: Final[dict[str, list[tuple[re.Pattern[str], _Reader]]]] = {
                 rf"\[(?P<day>\d\d)-(?P<month>{_MONTH})-(?P<year>\d{{4}}) {_CLOCK}(?: (?P<zone>UTC|GMT)| [\w/]+)?\] "
                 r"(?:PHP (?P<level>Fatal error|Parse error|Warning|Notice|Deprecated|Strict Standards|Core error|"
                 r"Recoverable fatal error|Core warning):\s+)?(?P<message>.*)",
-                lambda found, received: _php(found, received),
+                _php,
             ),
             # Tornado, Jupyter: "[I 2026-11-21 10:30:45.123 ServerApp] …", "[W 261121 10:30:45 web:2239] …"
             (
@@ -263,77 +281,103 @@ _FORMATS: Final[dict[str, list[tuple[re.Pattern[str], _Reader]]]] = {
                 _tornado,
             ),
             # Serilog: "[10:30:45 INF] Started"; HAProxy and many more: "[WARNING]  (1) : …", "[error] …"
-            (rf"\[(?:\d\d:\d\d:\d\d(?:[.,]\d+)? )?{_ANY_CASE}\s*\]:?\s*(?P<message>\S.*)", _plain),
+            (rf"\[(?:\d\d:\d\d:\d\d(?:[.,]\d+)? )?{_ANY_CASE}\s*\]:?\s*(?P<message>\S.*)", _undated),
         ),
     }.items()
 }
-_SHORTENED: Final = {"PANI": Level.FATAL, "FATA": Level.FATAL, "ERRO": Level.ERROR, "DEBU": Level.DEBUG, "TRAC": Level.TRACE}
-
-
-def _php(found: Match[str], received: int) -> Head:
-    head = _dated(found, received)
-    if head.level is None and (word := _FPM.match(head.message)):
-        return head._replace(level=_level(word["level"]), message=word["message"])
-    return head
-
-
-_FPM = re.compile(r"(?P<level>DEBUG|NOTICE|WARNING|ERROR|ALERT): (?P<message>.*)", re.DOTALL)
-
 # --- After an ISO time ---------------------------------------------------------------------------------------------
 
 _NAME: Final = r"[A-Za-z_$][\w$-]*(?:(?:\.|::|/)[\w$<>{}-]+)*"
 _DOTTED: Final = r"(?:[A-Za-z_$][\w$-]*(?:\.|::))+[\w$<>{}-]+"
-_AFTER: Final = [
-    re.compile(pattern, re.DOTALL)
-    for pattern in (
-        # Spring Boot: "  INFO 1 --- [app] [  main] c.e.App  : Started"
-        rf"\s+{_WORD}\s+(?P<pid>\d+) --- (?:\[[^\]]*\] )?\[\s*(?P<thread>[^\]]*)\] (?P<logger>\S+)\s*: (?P<message>.*)",
-        # Python: " - app.views - ERROR - …", and the two the other way round
-        rf" - (?P<logger>[\w.$-]+) - {_WORD} - (?P<message>.*)",
-        rf" - {_WORD} - (?:(?P<logger>{_DOTTED}) - )?(?P<message>.*)",
-        # loguru: " | INFO     | app.main:run:12 - …"
-        rf" \| {_WORD}\s* \| (?P<logger>[\w.<>-]+):(?P<function>[\w<>]+):(?P<line>\d+) - (?P<message>.*)",
-        # PostgreSQL: " [1234] app@db LOG:  …"
-        r"(?: [A-Z]{2,5})? \[(?P<pid>\d+)\](?:-\d+)?:? (?:\[[\d-]+\] )?(?:(?P<user>[^\s@]+)@(?P<database>\S+) )?"
-        r"(?P<level>DEBUG[1-5]?|INFO|NOTICE|WARNING|ERROR|LOG|FATAL|PANIC|DETAIL|HINT|STATEMENT|CONTEXT|QUERY):\s+"
-        r"(?P<message>.*)",
-        # gunicorn: "] [12] [INFO] …"
-        rf"\] \[(?P<pid>\d+)\] \[{_WORD}\s*\] (?P<message>.*)",
+# By what comes next: two characters, of which letters and digits are "a" and "0".
+_BARE: Final = (
+    # "  INFO app::db: …", " ERROR [main] com.example.App: …", " WARN app] …", " INFO: …"
+    rf"\]?:?\s+{_WORD}(?::|\]|\b)(?:\s+\[(?P<thread>[^\]]+)\])?\s+(?:-\s+)?"
+    rf"(?:(?P<logger>{_DOTTED}|[a-z]\w*_\w+)(?: ?\[[^\]]*\])?(?:\]|:(?!\S)| :| -| --) ?|(?P<other>\w+)\] )?"
+    r"(?P<message>.*)"
+)
+_BRACKETED: Final = (
+    # Logback, log4j: " [main] INFO  com.example.App - …"
+    rf"\]? \[(?P<thread>[^\]]+)\] {_WORD}:?\s+(?:(?P<logger>{_NAME})(?: ?\[[^\]]*\])? ?(?:-|--|:) )?(?P<message>.*)",
+    # " [info] …", " [ERROR] app: …"
+    rf"\]?:? ?\[{_ANY_CASE}\s*\]:?\s*(?:(?P<logger>{_DOTTED}):? - |(?P<other>{_DOTTED}): )?(?P<message>.*)",
+)
+_POSTGRES: Final = (
+    # " [1234] app@db LOG:  …"
+    r"(?: [A-Z]{2,5})? \[(?P<pid>\d+)\](?:-\d+)?:? (?:\[[\d-]+\] )?(?:(?P<user>[^\s@]+)@(?P<database>\S+) )?"
+    r"(?P<level>DEBUG[1-5]?|INFO|NOTICE|WARNING|ERROR|LOG|FATAL|PANIC|DETAIL|HINT|STATEMENT|CONTEXT|QUERY):\s+"
+    r"(?P<message>.*)"
+)
+_AFTER: Final[dict[str, list[re.Pattern[str]]]] = {
+    next_two: [re.compile(pattern, re.DOTALL) for pattern in patterns]
+    for next_two, patterns in {
+        " -": (
+            # Python: " - app.views - ERROR - …", and the two the other way round
+            rf" - (?P<logger>[\w.$-]+) - {_WORD} - (?P<message>.*)",
+            rf" - {_WORD} - (?:(?P<logger>{_DOTTED}) - )?(?P<message>.*)",
+        ),
+        " |": (
+            # loguru: " | INFO     | app.main:run:12 - …"
+            rf" \| {_WORD}\s* \| (?P<logger>[\w.<>-]+):(?P<function>[\w<>]+):(?P<line>\d+) - (?P<message>.*)",
+            rf" \| {_WORD}\s* \| (?P<message>.*)",
+        ),
+        " [": (
+            # nginx: " [error] 31#31: *1 open() …"
+            r" \[(?P<level>debug|info|notice|warn|error|crit|alert|emerg)\] (?P<pid>\d+)#\d+: (?P<message>.*)",
+            _POSTGRES,
+            *_BRACKETED,
+        ),
+        "] ": (
+            # gunicorn: "] [12] [INFO] …"
+            rf"\] \[(?P<pid>\d+)\] \[{_WORD}\s*\] (?P<message>.*)",
+            # Monolog, Laravel: "] app.ERROR: …"
+            rf"\] (?P<logger>[\w-]+)\.{_WORD}: (?P<message>.*)",
+            *_BRACKETED,
+            _BARE,
+        ),
+        "][": (
+            # Elasticsearch: "][INFO ][o.e.n.Node] [node-1] …"
+            rf"\]\[{_WORD}\s*\]\[(?P<logger>[^\]\s]+)\s*\] ?(?P<message>.*)",
+            *_BRACKETED,
+        ),
         # Celery: ": INFO/MainProcess] …"
-        rf": {_WORD}/(?P<process>[^\]]+)\] (?P<message>.*)",
-        # Monolog, Laravel: "] app.ERROR: …"
-        rf"\] (?P<logger>[\w-]+)\.{_WORD}: (?P<message>.*)",
-        # Elasticsearch: "][INFO ][o.e.n.Node] [node-1] …"
-        rf"\]\[{_WORD}\s*\]\[(?P<logger>[^\]\s]+)\s*\] ?(?P<message>.*)",
-        # nginx: " [error] 31#31: *1 open() …"
-        r" \[(?P<level>debug|info|notice|warn|error|crit|alert|emerg)\] (?P<pid>\d+)#\d+: (?P<message>.*)",
+        ": ": (rf": {_WORD}/(?P<process>[^\]]+)\] (?P<message>.*)", _BARE, *_BRACKETED),
         # MySQL, MariaDB: " 0 [Warning] [MY-010068] [Server] …"
-        r" (?P<thread>\d+) \[(?P<level>Warning|Note|ERROR|System|Error)\] (?:\[(?P<code>MY-\d+)\] \[(?P<logger>\w+)\] )?"
-        r"(?P<message>.*)",
-        # Logback, log4j: " [main] INFO  com.example.App - …"
-        rf"\]? \[(?P<thread>[^\]]+)\] {_WORD}:?\s+(?:(?P<logger>{_NAME})(?: ?\[[^\]]*\])? ?(?:-|--|:) )?(?P<message>.*)",
-        # zap: "\tINFO\tcaller.go:12\t…", and Caddy's
-        rf"\t{_WORD}\t(?:(?P<logger>{_NAME})\t)?(?:(?P<caller>[\w./@-]+\.go:\d+)\t)?(?P<message>.*)",
-        # In brackets: " [info] …", " [ERROR] app: …"
-        rf"\]?:? ?\[{_ANY_CASE}\s*\]:?\s*(?:(?P<logger>{_DOTTED}):? - |(?P<other>{_DOTTED}): )?(?P<message>.*)",
-        # Bare: "  INFO app::db: …", " ERROR [main] com.example.App: …", " WARN app] …", " INFO: …"
-        rf"\]?:?\s+{_WORD}(?::|\]|\b)(?:\s+\[(?P<thread>[^\]]+)\])?\s+(?:-\s+)?"
-        rf"(?:(?P<logger>{_DOTTED}|[a-z]\w*_\w+)(?: ?\[[^\]]*\])?(?:\]|:(?!\S)| :| -| --) ?|(?P<other>\w+)\] )?"
-        r"(?P<message>.*)",
-        # Go's: " main.go:12: …"
-        r" (?P<caller>[\w./-]+\.go:\d+): (?P<message>.*)",
-    )
-]
+        " 0": (
+            r" (?P<thread>\d+) \[(?P<level>Warning|Note|ERROR|System|Error)\] "
+            r"(?:\[(?P<code>MY-\d+)\] \[(?P<logger>\w+)\] )?(?P<message>.*)",
+        ),
+        # zap, and Caddy: "\tINFO\tcaller.go:12\t…"
+        "\t": (
+            rf"\t{_WORD}\t(?:(?P<logger>{_NAME})\t)?(?:(?P<caller>[\w./@-]+\.go:\d+)\t)?(?P<message>.*)",
+            _BARE,
+        ),
+        " a": (
+            _BARE,
+            _POSTGRES,
+            # Go: " main.go:12: …"
+            r" (?P<caller>[\w./-]+\.go:\d+): (?P<message>.*)",
+        ),
+        "  ": (
+            # Spring Boot: "  INFO 1 --- [app] [  main] c.e.App  : Started"
+            rf"\s+{_WORD}\s+(?P<pid>\d+) --- (?:\[[^\]]*\] )?\[\s*(?P<thread>[^\]]*)\] (?P<logger>\S+)\s*: "
+            r"(?P<message>.*)",
+            _BARE,
+        ),
+    }.items()
+}
+_AFTER[" a"].insert(0, _AFTER["  "][0])
 _OF_TIME: Final = "] \t:-|"
 
 
-def _after_time(rest: str, received: int) -> Head:
-    for pattern in _AFTER:
+def _after_time(rest: str, time: int | None, zoned: bool) -> Head:
+    following = rest[1:2]
+    kind = "a" if following.isalpha() else "0" if following.isdigit() else following
+    key = "\t" if rest[:1] == "\t" else rest[:1] + kind
+    for pattern in _AFTER.get(key, ()):
         if found := pattern.match(rest):
-            head = _plain(found, received)
-            other = head.metadata.pop("other", "")
-            return head._replace(logger=other) if other else head
-    return Head(rest.lstrip(_OF_TIME))
+            return _plain(found, time, zoned)
+    return Head(rest.lstrip(_OF_TIME), None, time, zoned)
 
 
 def read_head(line: str, received: int) -> Head:
@@ -345,8 +389,7 @@ def read_head(line: str, received: int) -> Head:
             time = _iso(found["date"], found["clock"], zone)
             if time is None:
                 return Head(line)
-            head = _after_time(line[found.end() :], received)
-            return head._replace(time=time, zoned=zone != "")
+            return _after_time(line[found.end() :], time, zone != "")
         formats = _FORMATS["digit" if first != "[" else "bracket"]
     elif first.isalpha():
         formats = _FORMATS["letter"]

@@ -68,7 +68,7 @@ def begins_trace(line: str) -> bool:
 
 
 def is_trace(text: str) -> bool:
-    return _FRAME.search(text) is not None
+    return _FRAME.search(text) is not None or any(each.match(text) for each in (_PYTHON, _GO, _RUST))
 
 
 def error_of(text: str) -> str:

@@ -14,15 +14,20 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
 
+from core import clock
 from logs import formats, multiline, records
 from logs.records import EARLIEST, FUTURE_MAX, LINE_MAX, NAME_MAX, UNKNOWN_SERVICE, Level, LogRecord, RecordError
 from logs.terminal import clean
 
 PAIRS_MAX: Final = 1_000  # of a logfmt line
+SAME_TIME: Final = 2 * clock.SECOND  # µs: a clock without a zone that is so near tells nothing new
 
 _encode = msgspec.json.encode
-_PAIR = re.compile(r'([A-Za-z_@][\w.@/-]*)=(?:"((?:[^"\\]|\\.)*)"|([^\s"]*))(?: +|$)', re.ASCII)
+_PAIR: Final = r'([A-Za-z_@][\w.@/-]*+)=(?:"((?:[^"\\]|\\.)*+)"|([^\s"]*+))(?: ++|$)'
+_PAIRS = re.compile(f"(?:{_PAIR}){{2,{PAIRS_MAX}}}".replace("((?:", "(?:(?:"), re.ASCII)
+_each_pair = re.compile(_PAIR, re.ASCII).findall
 _OF_LOGFMT: Final = frozenset({"level", "message", "timestamp"})
+_NOTHING: Final = {"message": Raw(b'""')}
 _ZONELESS = re.compile(rb'"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?"')
 
 
@@ -68,22 +73,18 @@ def _fields(text: str) -> dict[str, Raw] | None:
 
 
 def _logfmt(text: str) -> dict[str, Raw] | None:
-    """The pairs of a line that is nothing but pairs, and has a level, a message or a time among two or more."""
-    if not _PAIR.match(text):
+    """The pairs of a line that is nothing but pairs, and has a level, a message or a time among them."""
+    if not _PAIRS.fullmatch(text):
         return None
     pairs: dict[str, Raw] = {}
-    place = 0
-    while place < len(text):
-        if (found := _PAIR.match(text, place)) is None or len(pairs) >= PAIRS_MAX:
-            return None
-        name, quoted, bare = found.groups()
+    for name, quoted, bare in _each_pair(text):
         while name in pairs:
             name += "_2"
-        pairs[name] = Raw(_encode(bare if quoted is None else _unquoted(quoted)))
-        place = found.end()
-    if "t" in pairs and not any(records.canonical_field(name) == "timestamp" for name in pairs):
+        pairs[name] = Raw(_encode(_unquoted(quoted) or bare))
+    kinds = set(map(records.canonical_field, pairs))
+    if "t" in pairs and "timestamp" not in kinds:
         pairs["time"] = pairs.pop("t")  # Grafana's
-    return pairs if len(pairs) > 1 and _OF_LOGFMT & {records.canonical_field(name) for name in pairs} else None
+    return pairs if kinds & _OF_LOGFMT else None
 
 
 def _unquoted(text: str) -> str:
@@ -98,27 +99,36 @@ def _unquoted(text: str) -> str:
 def _from_fields(
     fields: dict[str, Raw], received: int, timestamp: int | None, service: str, level: Level | None
 ) -> LogRecord:
-    found, _ = records.sorted_out(fields)
+    kinds = {name: records.canonical_field(name) for name in fields}
+    aside: dict[str, Raw] = {}  # times that are not the record's
+    if timestamp is not None:
+        for name, kind in kinds.items():
+            if kind == "timestamp" and _ZONELESS.fullmatch(fields[name]):
+                aside |= _local_time(fields.pop(name), timestamp)
     known = received if timestamp is None else timestamp
-    if timestamp is not None and "timestamp" in found and _ZONELESS.fullmatch(found["timestamp"][1]):
-        fields = _without(fields, found["timestamp"][0], "transport_time")
     try:
-        record = records.from_fields(fields, known)
-    except RecordError:  # a time that nobody can read stays as it is, in the metadata
-        fields = _without(fields, found["timestamp"][0], "unread_time")
-        record = records.from_fields(fields, known)
-    if service and "service" not in found:
+        record = records.from_fields(fields or _NOTHING, known)
+    except RecordError:
+        aside |= {name: fields.pop(name) for name in list(fields) if kinds[name] == "timestamp"}
+        record = records.from_fields(fields or _NOTHING, known)
+    if aside:
+        record = replace(record, metadata=records.with_rest(record.metadata, aside))
+    if service and "service" not in kinds.values():
         record = replace(record, service=service[:NAME_MAX])
-    if level is not None and "level" not in found:
+    if level is not None and "level" not in kinds.values():
         record = replace(record, level=level)
     if not record.message.isprintable():
         record = replace(record, message=clean(record.message))
     return record
 
 
-def _without(fields: dict[str, Raw], name: str, instead: str) -> dict[str, Raw]:
-    """The same fields with a name that means none of the record's."""
-    return {instead if key == name else key: value for key, value in fields.items()}
+def _local_time(raw: Raw, timestamp: int) -> dict[str, Raw]:
+    """A time without a zone, to be kept if it tells something that `timestamp` doesn't."""
+    try:
+        own = records.parse_timestamp(msgspec.json.decode(raw))
+    except RecordError:
+        return {"local_time": raw}
+    return {"local_time": raw} if abs(own - timestamp) > SAME_TIME else {}
 
 
 # --- Words ---------------------------------------------------------------------------------------------------------
@@ -136,12 +146,13 @@ def _from_words(text: str, received: int, timestamp: int | None, service: str, l
         message = f"{message}\n{more}".strip()
     if len(text) > LINE_MAX:
         metadata["characters_cut"] = len(text) - LINE_MAX
+    time = _time(head, received, timestamp, metadata)
     found = head.level if head.level is not None else level
     logger = head.logger
     if len(logger) > NAME_MAX:
         metadata["logger"], logger = logger, ""
     return LogRecord(
-        _time(head, received, timestamp),
+        time,
         Level.INFO if found is None else found,
         service[:NAME_MAX] or logger or UNKNOWN_SERVICE,
         message,
@@ -150,12 +161,16 @@ def _from_words(text: str, received: int, timestamp: int | None, service: str, l
     )
 
 
-def _time(head: formats.Head, received: int, timestamp: int | None) -> int:
+def _time(head: formats.Head, received: int, timestamp: int | None, metadata: dict[str, Any]) -> int:
     """The line's if it says its zone or nothing else is known, and if a clock that is set can have said it."""
     known = received if timestamp is None else timestamp
-    if head.time is None or not (head.zoned or timestamp is None):
+    if head.time is None or not EARLIEST <= head.time <= received + FUTURE_MAX:
         return known
-    return head.time if EARLIEST <= head.time <= received + FUTURE_MAX else known
+    if head.zoned or timestamp is None:
+        return head.time
+    if abs(head.time - timestamp) > SAME_TIME:
+        metadata["local_time"] = clock.iso(head.time).removesuffix("Z")
+    return known
 
 
 def _without_object(message: str, metadata: dict[str, Any]) -> tuple[str, dict[str, Any]]:

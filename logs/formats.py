@@ -367,7 +367,7 @@ _AFTER: Final[dict[str, list[re.Pattern[str]]]] = {
     }.items()
 }
 _AFTER[" a"].insert(0, _AFTER["  "][0])
-_OF_TIME: Final = "] \t:-|"
+_BETWEEN = re.compile(r"\]?\s*(?:[-:|]+\s+)?")
 
 
 def _after_time(rest: str, time: int | None, zoned: bool) -> Head:
@@ -377,7 +377,7 @@ def _after_time(rest: str, time: int | None, zoned: bool) -> Head:
     for pattern in _AFTER.get(key, ()):
         if found := pattern.match(rest):
             return _plain(found, time, zoned)
-    return Head(rest.lstrip(_OF_TIME), None, time, zoned)
+    return Head(_BETWEEN.sub("", rest, count=1), None, time, zoned)
 
 
 def read_head(line: str, received: int) -> Head:

@@ -25,7 +25,7 @@ from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, 
 from django.utils import timezone
 
 from core import disk
-from logs import stream
+from logs import pipelines, stream
 from logs.models import DeadLetter
 from logs.sequence import parse_entry_id
 from logs.sources.channels import Listener
@@ -124,6 +124,8 @@ class Ingester:
                     self._redis_away.wait(str(error), self._stopped)
         finally:
             self._listener.stop()
+            with suppress(DatabaseError, InterfaceError):
+                pipelines.write_counts()
 
     def _begin(self) -> None:
         self._sources.forget()
@@ -133,6 +135,7 @@ class Ingester:
     def _look(self) -> None:
         """Sees which streams and channels there are to read now."""
         self._next_look = time.monotonic() + REFRESH_EVERY
+        pipelines.refresh()
         before, self.streams = self.streams, self._sources.refresh()
         if set(self.streams) - set(before):
             self._backlog = True  # we may have left something unfinished there in an earlier life
@@ -198,6 +201,8 @@ class Ingester:
         reading = stream.read(entries)
         for entry, error in reading.refused:
             self._bury(entry, str(error))
+        if reading.dropped:
+            self._drop(reading.dropped)
         batch: list[Incoming | Singles] = []
         lines = 0
         for incoming in reading.taken:
@@ -208,6 +213,12 @@ class Ingester:
                 batch, lines = [], 0
         if batch:
             self._store(batch, entries)
+
+    def _drop(self, entries: Iterable[tuple[str, str]]) -> None:
+        done: defaultdict[str, list[str]] = defaultdict(list)
+        for name, entry_id in entries:
+            done[name].append(entry_id)
+        self._tell(done, {})
 
     def _store(self, batch: Sequence[Incoming | Singles], entries: Sequence[Entry]) -> None:
         try:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.http import QueryDict
 from django.urls import reverse
@@ -17,6 +17,8 @@ from django.utils.translation import gettext_lazy as _
 
 from core import clock
 from logs import query
+from logs.records import LEVELS
+from logs.rules import Rule, RuleError
 from logs.search import SearchError, parse_search
 
 SOURCE_NAME_MAX: Final = 200  # characters in the name of a stream, as DeadLetter has it
@@ -161,6 +163,90 @@ class LogSource(models.Model):
             raise ValidationError(
                 {"name": _("This matches everything in this Redis, what isn't logs as well: write a part of the name.")}
             )
+
+
+class Pipeline(models.Model):
+    """What happens to lines before they are stored (`logs.rules`). All rows that match a line act on it, in order."""
+
+    position = models.PositiveIntegerField(default=10, help_text=_("Smaller numbers act first."))
+    name = models.CharField(max_length=100, help_text=_("What it is for: “health checks”."))
+    enabled = models.BooleanField(default=True)
+    services = models.CharField(
+        max_length=200,
+        default="*",
+        help_text=_("Whose lines: a service, or a pattern like api-*. * means all; capital and small letters differ."),
+    )
+    expression = models.CharField(
+        _("regular expression"),
+        max_length=2_000,
+        blank=True,
+        help_text=_(
+            "Looked for in the message (RE2: no look-around). Groups with the name of a field (level, timestamp, "
+            "service, logger, title, message, request_id, trace_id, span_id) set it; others become keys of the "
+            "metadata: user=(?P<user_id>\\w+)"
+        ),
+    )
+    minimum = models.CharField(
+        _("minimum level"),
+        max_length=10,
+        blank=True,
+        choices=[(level, level) for level in LEVELS[1:]],
+        help_text=_("Lines below it are dropped. Empty: none is."),
+    )
+    drop = models.CharField(
+        _("drop query"),
+        max_length=query.LENGTH_MAX,
+        blank=True,
+        help_text=_("Lines that it finds are dropped. The language of the Logs page: *healthz* AND level:<=info"),
+    )
+    keep = models.PositiveSmallIntegerField(
+        _("keep per cent"),
+        default=100,
+        validators=[MinValueValidator(0), MaxValueValidator(100)],
+        help_text=_(
+            "Of trace, debug and info lines. Warnings and errors always stay. Lines with one request id or trace id "
+            "stay or go together."
+        ),
+    )
+    labels = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text=_('A JSON object whose keys are added to the metadata where they are missing: {"team": "shop"}'),
+    )
+    # Counted by every process that takes lines, and written every few seconds.
+    dropped = models.PositiveBigIntegerField(default=0, editable=False)
+    sampled = models.PositiveBigIntegerField(_("left out by sampling"), default=0, editable=False)
+    changed = models.PositiveBigIntegerField(default=0, editable=False)
+
+    class Meta:
+        ordering = ["position", "pk"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def settings(self) -> dict[str, Any]:
+        """What makes a rule of it."""
+        names = ("name", "services", "minimum", "keep", "drop", "labels", "expression")
+        return {"key": self.pk or 0, **{name: getattr(self, name) for name in names}}
+
+    def rule(self) -> Rule:
+        """Raises RuleError."""
+        settings = self.settings()
+        rule = Rule(**settings)
+        rule.made_of = settings
+        return rule
+
+    def clean(self) -> None:
+        for field in ("name", "services", "expression", "drop"):
+            if "\0" in getattr(self, field):  # PostgreSQL's text has none
+                raise ValidationError({field: _("A NUL character can't be kept: remove it.")})
+        self.labels = self.labels or {}  # an empty form field is None
+        if not isinstance(self.labels, dict):
+            raise ValidationError({"labels": _('Expected a JSON object, such as {"team": "shop"}.')})
+        try:
+            self.rule()
+        except RuleError as error:
+            raise ValidationError({error.field: str(error)}) from None
 
 
 class RetentionRule(models.Model):

@@ -21,7 +21,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from core import clock
-from logs import packed
+from logs import packed, pipelines
 from logs.lines import Lines
 from logs.records import LogRecord, RecordError, canonical_field, from_flat
 from logs.sequence import LINES_MAX, STEP, parse_entry_id, sequence_at, sequence_of, stream_number
@@ -78,9 +78,12 @@ def _seal_of(data: bytes) -> bytes:
 
 
 def chunks(records: Sequence[LogRecord]) -> list[dict[bytes, bytes]]:
-    """Parsed records as entries to XADD. The seal says that the columns were made by us and need no second look."""
+    """Parsed records as entries to XADD, but for those that a pipeline drops.
+
+    The seal says that the columns were made by us and need no second look.
+    """
     entries = []
-    lines = Lines.of(records)
+    lines = pipelines.apply(Lines.of(records))
     for begin in range(0, len(lines), LINES_MAX):
         # The sequences are places in the entry; the entry's own is added by the ingester.
         for block in codec.encode(_placed(lines[begin : begin + LINES_MAX], 0)):
@@ -95,9 +98,10 @@ def _placed(lines: Lines, base: int) -> Lines:
 
 
 class Reading(msgspec.Struct):
-    """A batch of entries: what the store can take, and what it can't, with the reason."""
+    """A batch of entries: what the store can take, what a pipeline drops, and what can't be read, with the reason."""
 
     taken: list[Incoming | Singles] = []
+    dropped: list[tuple[str, str]] = []  # stream and id of entries of which nothing is to be stored
     refused: list[tuple[Entry, EntryError]] = []
 
 
@@ -133,8 +137,11 @@ def _read_objects(stream: str, entries: Sequence[Entry], into: Reading) -> None:
     values = [value for _, _, fields in entries for value in fields.values()]
     parsed = json_lines.parse_each(values, [min(milliseconds * 1_000, now) for milliseconds, _ in keys])
     into.refused += [(entries[number - 1], EntryError(reason)) for number, reason in parsed.rejected]
-    lines = parsed.records
-    if parsed.rejected:
+    lines = pipelines.apply(parsed.records)
+    if len(lines) < len(parsed.records):
+        left = set(lines.sequence)
+        into.dropped += [entries[place][:2] for place in parsed.records.sequence if place not in left]
+    if len(lines) < len(entries):
         keys = [keys[place] for place in lines.sequence]
     if lines:
         number = _number(stream)
@@ -144,7 +151,11 @@ def _read_objects(stream: str, entries: Sequence[Entry], into: Reading) -> None:
 
 def _read_one(entry: Entry, into: Reading) -> None:
     try:
-        into.taken.append(incoming(*entry))
+        taken = incoming(*entry)
+        if taken.lines:
+            into.taken.append(taken)
+        else:
+            into.dropped.append(entry[:2])
     except EntryError as error:
         into.refused.append((entry, error))
     except Exception as error:
@@ -153,14 +164,14 @@ def _read_one(entry: Entry, into: Reading) -> None:
 
 
 def incoming(stream: str, entry_id: str, fields: Fields) -> Incoming:
-    """An entry as the store takes it. Raises EntryError."""
+    """An entry as the store takes it; one without lines if pipelines drop them all. Raises EntryError."""
     first = sequence_of(entry_id, _number(stream))
     if _CHUNK in fields and _SEAL in fields:
         block = _unsealed(fields[_CHUNK], fields[_SEAL])
         block.base += first
         return Incoming(stream, entry_id, block)
     received = min(parse_entry_id(entry_id)[0] * 1_000, clock.now())
-    return Incoming(stream, entry_id, _placed(_lines(fields, received), first))
+    return Incoming(stream, entry_id, _placed(pipelines.apply(_lines(fields, received)), first))
 
 
 @lru_cache(maxsize=1_024)

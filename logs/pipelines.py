@@ -1,0 +1,162 @@
+"""The pipelines of the admin at work: every line passes all of them, in their order, before it is stored.
+
+`apply` works with what this process knew last and asks nobody. Whoever runs long keeps that fresh: an ingester calls
+`refresh` every few seconds, the others have a thread that does (`watch`). Counts are gathered meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from django.db import DatabaseError, InterfaceError, close_old_connections, transaction
+from django.db.models import F
+
+from logs.lines import Lines
+from logs.models import Pipeline
+from logs.records import LogRecord
+from logs.rules import CHANGED, DROPPED_BY_LEVEL, DROPPED_BY_QUERY, SAMPLED_OUT, Rule, RuleError
+
+log = logging.getLogger(__name__)
+
+REFRESH_EVERY: Final = 3.0  # seconds
+WRITE_EVERY: Final = 10.0  # seconds between two writes of the counts
+ROWS_MAX: Final = 256
+
+_rules: tuple[Rule, ...] = ()
+_counts: dict[int, Counter[str]] = {}
+_counting = threading.Lock()
+_written_at = 0.0
+_watching = threading.Lock()
+_watcher: threading.Thread | None = None
+
+
+def apply(lines: Lines) -> Lines:
+    """The lines that are left, changed as the pipelines say. Places in `sequence` stay with their lines."""
+    if not _rules or not lines:
+        return lines
+    for rule in _rules:
+        counts: Counter[str] = Counter()
+        try:
+            lines = rule.run(lines, counts)
+        except Exception:
+            log.exception("The pipeline %r can't be used", rule.name)  # a mistake of ours must not cost a line
+            continue
+        if any(counts.values()):
+            with _counting:
+                _counts.setdefault(rule.key, Counter()).update(counts)
+        if not lines:
+            break
+    return lines
+
+
+# --- What is known -------------------------------------------------------------------------------------------------
+
+
+def refresh() -> None:
+    """Reads the rows and writes counts that are due. While the database is away all stays as it is."""
+    global _rules
+    try:
+        rows = list(Pipeline.objects.filter(enabled=True)[:ROWS_MAX])
+        _rules = tuple(_ready(rows))
+        if time.monotonic() - _written_at > WRITE_EVERY:
+            write_counts()
+    except (DatabaseError, InterfaceError) as error:
+        log.debug("The pipelines can't be read: %s", error)
+        close_old_connections()
+
+
+def _ready(rows: Iterable[Pipeline]) -> Iterable[Rule]:
+    known = {rule.key: rule for rule in _rules}
+    for row in rows:
+        old = known.get(row.pk)
+        if old is not None and old.made_of == row.settings():
+            yield old  # with what it remembers
+            continue
+        try:
+            yield row.rule()
+        except RuleError as error:
+            log.warning("The pipeline %s is not used: %s", row, error)
+
+
+def write_counts() -> None:
+    """Adds what this process has counted to the rows. Raises DatabaseError; then it is kept for the next time."""
+    global _written_at
+    _written_at = time.monotonic()
+    with _counting:
+        counted = {key: counts for key, counts in _counts.items() if any(counts.values())}
+        _counts.clear()
+    try:
+        with transaction.atomic():
+            for key, counts in sorted(counted.items()):
+                dropped = counts[DROPPED_BY_LEVEL] + counts[DROPPED_BY_QUERY]
+                Pipeline.objects.filter(pk=key).update(
+                    dropped=F("dropped") + dropped,
+                    sampled=F("sampled") + counts[SAMPLED_OUT],
+                    changed=F("changed") + counts[CHANGED],
+                )
+    except (DatabaseError, InterfaceError):
+        with _counting:
+            for key, counts in counted.items():
+                _counts.setdefault(key, Counter()).update(counts)
+        raise
+
+
+def watch() -> None:
+    """Has a thread of this process keep the rows fresh, for those who may not wait for a database: an event loop."""
+    global _watcher
+    with _watching:
+        if _watcher is None or not _watcher.is_alive():  # not alive: this process was forked
+            _watcher = threading.Thread(target=_refresh_for_ever, name="pipelines", daemon=True)
+            _watcher.start()
+
+
+def _refresh_for_ever() -> None:
+    while True:
+        close_old_connections()
+        try:
+            refresh()
+        except Exception:
+            log.exception("The pipelines can't be refreshed")
+        time.sleep(REFRESH_EVERY)
+
+
+# --- One line, step by step ----------------------------------------------------------------------------------------
+
+
+class Step(NamedTuple):
+    """What one row did with a line."""
+
+    name: str
+    what: str  # a sentence
+    drops: bool
+
+
+_SENTENCES: Final = {
+    DROPPED_BY_LEVEL: "Dropped: its level is below the minimum.",
+    DROPPED_BY_QUERY: "Dropped: the drop query matches.",
+    SAMPLED_OUT: "Left out by sampling.",
+    CHANGED: "Changed.",
+}
+
+
+def steps(record: LogRecord, rows: Sequence[Rule]) -> tuple[LogRecord, list[Step]]:
+    """What the rows, in their order, make of one line, and what each of them did. The first that drops it ends it."""
+    lines = Lines.of([record])
+    taken: list[Step] = []
+    for rule in rows:
+        counts: Counter[str] = Counter()
+        if not rule.is_for(lines.service[0]):
+            taken.append(Step(rule.name, f"Not for lines of the service {lines.service[0]!r}.", False))
+            continue
+        left = rule.run(lines, counts)
+        why = next((sentence for kind, sentence in _SENTENCES.items() if counts[kind]), "Nothing to do.")
+        taken.append(Step(rule.name, why, not left))
+        if not left:
+            break
+        lines = left
+    return lines[0], taken

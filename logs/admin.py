@@ -1,20 +1,22 @@
-"""Log sources, dead letters, days of the archive, retention rules, saved queries.
+"""Log sources, pipelines, dead letters, days of the archive, retention rules, saved queries.
 
 Everything else of the room is on its pages.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import redis
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.template.defaultfilters import filesizeformat
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 from django_htmx.http import HttpResponseClientRedirect
@@ -22,8 +24,10 @@ from kombu.exceptions import OperationalError
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
 
-from logs import archive, ingest, retention, saved, stream, tasks
-from logs.models import ArchivedDay, DeadLetter, LogSource, RetentionRule, SavedQuery
+from core import clock
+from logs import archive, ingest, pipelines, plain, retention, saved, stream, tasks
+from logs.details import details_of
+from logs.models import ArchivedDay, DeadLetter, LogSource, Pipeline, RetentionRule, SavedQuery
 from logs.sources.states import states
 
 
@@ -81,6 +85,55 @@ class LogSourceAdmin(ModelAdmin):  # type: ignore[misc]
     @admin.display(description=_("state"))
     def state(self, source: LogSource) -> str:
         return getattr(source, "found", "")
+
+
+@admin.register(Pipeline)
+class PipelineAdmin(ModelAdmin):  # type: ignore[misc]
+    """Rows, and a line to try them on before they are saved."""
+
+    TRIED_MAX: Final = 100_000  # characters
+
+    list_display = ["name", "position", "enabled", "services", "does", "dropped", "sampled", "changed"]
+    list_filter = ["enabled"]
+    search_fields = ["name", "services"]
+    readonly_fields = ["dropped", "sampled", "changed"]
+    fieldsets = [
+        (None, {"fields": ["name", "services", ("position", "enabled")]}),
+        (_("First, read more out of the message"), {"fields": ["expression"]}),
+        (_("Then drop"), {"fields": [("minimum", "keep"), "drop", "drop_expression"]}),
+        (_("Add to what is left"), {"fields": ["labels"]}),
+        (_("Lines so far"), {"fields": [("dropped", "sampled", "changed")]}),
+    ]
+    change_form_after_template = "logs/_try_line.html"
+
+    @admin.display(description=_("does"))
+    def does(self, pipeline: Pipeline) -> str:
+        return pipeline.meaning()
+
+    def get_urls(self) -> list[URLPattern]:
+        own = path("try/", self.admin_site.admin_view(self.try_line), name="logs_pipeline_try")
+        return [own, *super().get_urls()]
+
+    def try_line(self, request: HttpRequest) -> HttpResponse:
+        """A line, read and sent through all enabled rows, this one as the form has it now."""
+        if not (self.has_add_permission(request) or self.has_change_permission(request)):
+            raise PermissionDenied
+        key = request.POST.get("try_row", "")
+        row = Pipeline.objects.filter(pk=key).first() if key.isdecimal() else None
+        form = self.get_form(request, row, change=row is not None)(request.POST, instance=row)
+        if not form.is_valid():
+            wrong = [
+                (form.fields[name].label if name in form.fields else "", said) for name, said in form.errors.items()
+            ]
+            return render(request, "logs/_tried.html", {"wrong": wrong})
+        text = request.POST.get("try_line", "")[: self.TRIED_MAX]
+        if not text.strip():
+            return render(request, "logs/_tried.html", {"nothing": True})
+        service = request.POST.get("try_service", "").strip() or form.instance.only_service
+        record, steps = pipelines.steps(
+            plain.read(text, clock.now(), service=service), pipelines.with_row(form.instance)
+        )
+        return render(request, "logs/_tried.html", {"details": details_of(record), "steps": steps})
 
 
 @admin.register(ArchivedDay)

@@ -177,11 +177,11 @@ class Pipeline(models.Model):
         help_text=_("Whose lines: a service, or a pattern like api-*. * means all; capital and small letters differ."),
     )
     expression = models.CharField(
-        _("regular expression"),
+        _("extract"),
         max_length=2_000,
         blank=True,
         help_text=_(
-            "Looked for in the message (RE2: no look-around). Groups with the name of a field (level, timestamp, "
+            "A regular expression (RE2), looked for in the message. Groups with the name of a field (level, timestamp, "
             "service, logger, title, message, request_id, trace_id, span_id) set it; others become keys of the "
             "metadata: user=(?P<user_id>\\w+)"
         ),
@@ -198,6 +198,13 @@ class Pipeline(models.Model):
         max_length=query.LENGTH_MAX,
         blank=True,
         help_text=_("Lines that it finds are dropped. The language of the Logs page: *healthz* AND level:<=info"),
+    )
+    drop_expression = models.CharField(
+        max_length=2_000,
+        blank=True,
+        help_text=_(
+            "A regular expression (RE2). Lines in whose message it is found are dropped: ^GET /(healthz|metrics)"
+        ),
     )
     keep = models.PositiveSmallIntegerField(
         _("keep per cent"),
@@ -224,9 +231,25 @@ class Pipeline(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def only_service(self) -> str:
+        """The service, if it is for one only."""
+        return "" if any(letter in self.services for letter in "*?[") else self.services
+
+    def meaning(self) -> str:
+        """What it does, in a few words."""
+        parts = [
+            (self.expression, _("extracts")),
+            (self.minimum, _("drops below %(minimum)s") % {"minimum": self.minimum}),
+            (self.drop or self.drop_expression, _("drops what it finds")),
+            (self.keep < 100, _("keeps %(keep)d %% up to info") % {"keep": self.keep}),
+            (self.labels, _("adds labels")),
+        ]
+        return ", ".join(str(words) for given, words in parts if given) or str(_("nothing"))
+
     def settings(self) -> dict[str, Any]:
         """What makes a rule of it."""
-        names = ("name", "services", "minimum", "keep", "drop", "labels", "expression")
+        names = ("name", "services", "minimum", "keep", "drop", "drop_expression", "labels", "expression")
         return {"key": self.pk or 0, **{name: getattr(self, name) for name in names}}
 
     def rule(self) -> Rule:
@@ -237,7 +260,7 @@ class Pipeline(models.Model):
         return rule
 
     def clean(self) -> None:
-        for field in ("name", "services", "expression", "drop"):
+        for field in ("name", "services", "expression", "drop", "drop_expression"):
             if "\0" in getattr(self, field):  # PostgreSQL's text has none
                 raise ValidationError({field: _("A NUL character can't be kept: remove it.")})
         self.labels = self.labels or {}  # an empty form field is None

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from django.db import DatabaseError, InterfaceError, close_old_connections, transaction
@@ -19,7 +19,15 @@ from django.db.models import F
 from logs.lines import Lines
 from logs.models import Pipeline
 from logs.records import LogRecord
-from logs.rules import CHANGED, DROPPED_BY_LEVEL, DROPPED_BY_QUERY, SAMPLED_OUT, Rule, RuleError
+from logs.rules import (
+    CHANGED,
+    DROPPED_BY_EXPRESSION,
+    DROPPED_BY_LEVEL,
+    DROPPED_BY_QUERY,
+    SAMPLED_OUT,
+    Rule,
+    RuleError,
+)
 
 log = logging.getLogger(__name__)
 
@@ -70,17 +78,14 @@ def refresh() -> None:
         close_old_connections()
 
 
-def _ready(rows: Iterable[Pipeline]) -> Iterable[Rule]:
+def _ready(rows: Iterable[Pipeline]) -> Iterator[Rule]:
     known = {rule.key: rule for rule in _rules}
     for row in rows:
         old = known.get(row.pk)
         if old is not None and old.made_of == row.settings():
             yield old  # with what it remembers
-            continue
-        try:
-            yield row.rule()
-        except RuleError as error:
-            log.warning("The pipeline %s is not used: %s", row, error)
+        elif (rule := _rule(row)) is not None:
+            yield rule
 
 
 def write_counts() -> None:
@@ -93,7 +98,7 @@ def write_counts() -> None:
     try:
         with transaction.atomic():
             for key, counts in sorted(counted.items()):
-                dropped = counts[DROPPED_BY_LEVEL] + counts[DROPPED_BY_QUERY]
+                dropped = counts[DROPPED_BY_LEVEL] + counts[DROPPED_BY_QUERY] + counts[DROPPED_BY_EXPRESSION]
                 Pipeline.objects.filter(pk=key).update(
                     dropped=F("dropped") + dropped,
                     sampled=F("sampled") + counts[SAMPLED_OUT],
@@ -138,10 +143,26 @@ class Step(NamedTuple):
 
 _SENTENCES: Final = {
     DROPPED_BY_LEVEL: "Dropped: its level is below the minimum.",
-    DROPPED_BY_QUERY: "Dropped: the drop query matches.",
+    DROPPED_BY_QUERY: "Dropped: the drop query finds it.",
+    DROPPED_BY_EXPRESSION: "Dropped: the drop expression finds it.",
     SAMPLED_OUT: "Left out by sampling.",
     CHANGED: "Changed.",
 }
+
+
+def with_row(edited: Pipeline) -> list[Rule]:
+    """The enabled rows in their order, with one as it is being edited in its place."""
+    rows = [row for row in Pipeline.objects.filter(enabled=True)[:ROWS_MAX] if row.pk != edited.pk]
+    rows = sorted([*rows, edited], key=lambda row: (row.position, row.pk or float("inf")))
+    return [rule for row in rows if (rule := _rule(row)) is not None]
+
+
+def _rule(row: Pipeline) -> Rule | None:
+    try:
+        return row.rule()
+    except RuleError as error:
+        log.warning("The pipeline %s is not used: %s", row, error)
+        return None
 
 
 def steps(record: LogRecord, rows: Sequence[Rule]) -> tuple[LogRecord, list[Step]]:

@@ -1,7 +1,7 @@
 """What one row of the pipelines does with lines: which it drops and what it adds. Pure.
 
-The steps of a row, in this order: the regular expression, minimum level, drop query, sampling, labels. A line that a
-step can't handle passes that step unchanged.
+The steps of a row, in this order: what is extracted, minimum level, drop query, drop expression, sampling, labels. A
+line that a step can't handle passes that step unchanged.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ _TEXTS: Final = ("message", "title", *_LONGEST)
 _encode = msgspec.json.encode
 
 # What became of lines, and the names under which it is counted.
-DROPPED_BY_LEVEL, DROPPED_BY_QUERY, SAMPLED_OUT, CHANGED = "level", "query", "sampled", "changed"
+DROPPED_BY_LEVEL, DROPPED_BY_QUERY, DROPPED_BY_EXPRESSION = "level", "query", "expression"
+SAMPLED_OUT, CHANGED = "sampled", "changed"
 
 
 class RuleError(ValueError):
@@ -61,17 +62,21 @@ class RuleError(ValueError):
         self.field = field
 
 
-def compiled(expression: str) -> Any:
+def compiled(expression: str, field: str) -> Any:
     """A regular expression in linear time (RE2). Raises RuleError."""
-    import re2  # when a row has an expression, and not before: it takes memory
+    import re2  # type: ignore[import-untyped]  # when a row has one, and not before: it takes memory
 
     options = re2.Options()
     options.log_errors, options.max_mem = False, EXPRESSION_MEMORY
     try:
-        pattern = re2.compile(expression, options)
+        return re2.compile(expression, options)
     except re2.error as error:
-        raise RuleError("expression", _what_is_wrong(error.args[0], expression)) from None
-    names = re.findall(r"\(\?P?<([^=!>][^>]*)>", expression)
+        raise RuleError(field, _what_is_wrong(error.args[0], expression)) from None
+
+
+def _groups(pattern: Any) -> dict[int, tuple[str, str | None]]:
+    """The named groups by number: the name, and the field of a record that it means. Raises RuleError."""
+    names = re.findall(r"\(\?P?<([^=!>][^>]*)>", pattern.pattern)
     if not pattern.groupindex:
         raise RuleError(
             "expression", "Expected at least one group with a name, such as (?P<user_id>\\w+): it says what is kept."
@@ -80,7 +85,7 @@ def compiled(expression: str) -> Any:
         raise RuleError("expression", f"Expected at most {GROUPS_MAX} groups with a name, got {len(names)}.")
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise RuleError("expression", f"Two groups are called {twice[0]!r}: give one of them another name.")
-    return pattern
+    return {number: (name, canonical_field(name)) for name, number in pattern.groupindex.items()}
 
 
 def _what_is_wrong(reason: bytes | str, expression: str) -> str:
@@ -105,6 +110,7 @@ class Rule:
         minimum: str = "",
         keep: int = 100,
         drop: str = "",
+        drop_expression: str = "",
         labels: Mapping[str, Any] = {},
         expression: str = "",
     ) -> None:
@@ -118,9 +124,9 @@ class Rule:
         self._drop = _predicate(drop)
         self._labels = {name: Raw(_encode(value)) for name, value in labels.items()}
         self._all_labels = with_rest(b"{}", self._labels) if labels else b"{}"
-        self._expression = compiled(expression) if expression else None
-        groups = dict(self._expression.groupindex) if self._expression else {}
-        self._groups = {number: (name, canonical_field(name)) for name, number in groups.items()}
+        self._expression = compiled(expression, "expression") if expression else None
+        self._groups = _groups(self._expression) if self._expression else {}
+        self._unwanted = compiled(drop_expression, "drop_expression") if drop_expression else None
 
     def run(self, lines: Lines, counts: Counter[str]) -> Lines:
         """The lines that are left. Neither `lines` nor its columns change. `counts` is added to."""
@@ -152,6 +158,10 @@ class Rule:
             left = self._count(DROPPED_BY_LEVEL, left, [at for at in left if level[at] >= minimum], counts)
         if self._drop is not None:
             left = self._count(DROPPED_BY_QUERY, left, [at for at in left if not self._drops(lines[at])], counts)
+        if self._unwanted is not None:
+            message, search = lines.message, self._unwanted.search
+            wanted = [at for at in left if search(message[at][:SEARCHED_MAX]) is None]
+            left = self._count(DROPPED_BY_EXPRESSION, left, wanted, counts)
         if self._keep < 100:
             left = self._count(SAMPLED_OUT, left, [at for at in left if self._samples(lines, at)], counts)
         return left
@@ -163,7 +173,7 @@ class Rule:
     def _drops(self, record: LogRecord) -> bool:
         try:
             return self._drop is not None and self._drop(record)
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever it is, the line passes
             self._complain("drop query")
             return False
 
@@ -207,7 +217,7 @@ class Rule:
                 fields, rest = self._found(lines.message[at], latest)
                 if rest:
                     fields["metadata"] = with_rest(lines.metadata[at], rest)
-            except Exception:
+            except Exception:  # noqa: BLE001 - whatever it is, the line passes
                 self._complain("expression")
                 continue
             for field, value in fields.items():

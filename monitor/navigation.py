@@ -21,6 +21,7 @@ SCREENS: Final = (
     Screen("API keys", "key", "accounts", "apikey"),
     Screen("Saved queries", "bookmark", "logs", "savedquery"),
     Screen("Log sources", "input", "logs", "logsource"),
+    Screen("Pipelines", "filter_alt", "logs", "pipeline"),
     Screen("Log archive", "inventory_2", "logs", "archivedday"),
     Screen("Dead letters", "unsubscribe", "logs", "deadletter"),
     Screen("Users", "person", "auth", "user"),

@@ -26,11 +26,11 @@ class Migration(migrations.Migration):
                     "expression",
                     models.CharField(
                         blank=True,
-                        help_text="Looked for in the message (RE2: no look-around). Groups with the name of a field "
-                        "(level, timestamp, service, logger, title, message, request_id, trace_id, span_id) set it; "
-                        "others become keys of the metadata: user=(?P<user_id>\\w+)",
+                        help_text="A regular expression (RE2), looked for in the message. Groups with the name of a "
+                        "field (level, timestamp, service, logger, title, message, request_id, trace_id, span_id) set "
+                        "it; others become keys of the metadata: user=(?P<user_id>\\w+)",
                         max_length=2000,
-                        verbose_name="regular expression",
+                        verbose_name="extract",
                     ),
                 ),
                 (
@@ -57,6 +57,15 @@ class Migration(migrations.Migration):
                         "level:<=info",
                         max_length=2000,
                         verbose_name="drop query",
+                    ),
+                ),
+                (
+                    "drop_expression",
+                    models.CharField(
+                        blank=True,
+                        help_text="A regular expression (RE2). Lines in whose message it is found are dropped: "
+                        "^GET /(healthz|metrics)",
+                        max_length=2000,
                     ),
                 ),
                 (

@@ -89,13 +89,18 @@ def _groups(pattern: Any) -> dict[int, tuple[str, str | None]]:
 
 
 def _what_is_wrong(reason: bytes | str, expression: str) -> str:
-    """RE2 says the reason and quotes the part."""
+    """Python's compiler knows the place, but takes more than RE2 does; RE2 quotes the part that it doesn't take."""
+    try:
+        re.compile(expression)
+    except re.error as error:
+        where = "" if error.pos is None else f" at character {error.pos + 1}"
+        return f"This is no regular expression{where}: {error.msg}."
+    except (OverflowError, RecursionError):
+        pass
     text = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
     what, _, part = text.partition(": ")
-    place = expression.find(part) if part else -1
-    where = f" at character {place + 1}, {part[:40]!r}" if place >= 0 else ""
-    hint = "; RE2 has no look-around and no back-references" if "perl" in what or "escape" in what else ""
-    return f"This is no regular expression{where}: {what}{hint}."
+    where = f" at character {expression.find(part) + 1}" if part and part in expression else ""
+    return f"RE2 can't search for this{where}: {what} {part[:40]!r}. It has no look-around and no back-references."
 
 
 class Rule:

@@ -11,7 +11,7 @@ import redis
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Field, QuerySet
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -109,6 +109,12 @@ class PipelineAdmin(ModelAdmin):  # type: ignore[misc]
     @admin.display(description=_("does"))
     def does(self, pipeline: Pipeline) -> str:
         return pipeline.meaning()
+
+    def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name == "labels":
+            field.widget.attrs["rows"] = 3
+        return field
 
     def get_urls(self) -> list[URLPattern]:
         own = path("try/", self.admin_site.admin_view(self.try_line), name="logs_pipeline_try")

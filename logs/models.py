@@ -176,6 +176,7 @@ class Pipeline(models.Model):
         default="*",
         help_text=_("Whose lines: a service, or a pattern like api-*. * means all; capital and small letters differ."),
     )
+    # The admin shows help as HTML.
     expression = models.CharField(
         _("extract"),
         max_length=2_000,
@@ -183,7 +184,7 @@ class Pipeline(models.Model):
         help_text=_(
             "A regular expression (RE2), looked for in the message. Groups with the name of a field (level, timestamp, "
             "service, logger, title, message, request_id, trace_id, span_id) set it; others become keys of the "
-            "metadata: user=(?P<user_id>\\w+)"
+            "metadata: user=(?P&lt;user_id&gt;\\w+)"
         ),
     )
     minimum = models.CharField(
@@ -197,7 +198,7 @@ class Pipeline(models.Model):
         _("drop query"),
         max_length=query.LENGTH_MAX,
         blank=True,
-        help_text=_("Lines that it finds are dropped. The language of the Logs page: *healthz* AND level:<=info"),
+        help_text=_("Lines it finds are dropped. The language of the Logs page: healthz AND level:&lt;=info"),
     )
     drop_expression = models.CharField(
         max_length=2_000,

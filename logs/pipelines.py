@@ -178,6 +178,7 @@ def steps(record: LogRecord, rows: Sequence[Rule]) -> tuple[LogRecord, list[Step
         why = next((sentence for kind, sentence in _SENTENCES.items() if counts[kind]), "Nothing to do.")
         taken.append(Step(rule.name, why, not left))
         if not left:
+            lines = rule.extract(lines)  # what it saw when it dropped the line
             break
         lines = left
     return lines[0], taken

@@ -154,6 +154,10 @@ class Rule:
         gone = set(places).difference(kept)
         return lines.picked([place for place in range(len(lines)) if place not in gone])
 
+    def extract(self, lines: Lines) -> Lines:
+        """Only the first step."""
+        return self._extracted(lines, range(len(lines)), set()) if self._expression is not None else lines
+
     # --- What goes -------------------------------------------------------------------------------------------------
 
     def _kept(self, lines: Lines, places: Sequence[int], counts: Counter[str]) -> Sequence[int]:

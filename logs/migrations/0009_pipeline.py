@@ -28,7 +28,7 @@ class Migration(migrations.Migration):
                         blank=True,
                         help_text="A regular expression (RE2), looked for in the message. Groups with the name of a "
                         "field (level, timestamp, service, logger, title, message, request_id, trace_id, span_id) set "
-                        "it; others become keys of the metadata: user=(?P<user_id>\\w+)",
+                        "it; others become keys of the metadata: user=(?P&lt;user_id&gt;\\w+)",
                         max_length=2000,
                         verbose_name="extract",
                     ),
@@ -53,8 +53,8 @@ class Migration(migrations.Migration):
                     "drop",
                     models.CharField(
                         blank=True,
-                        help_text="Lines that it finds are dropped. The language of the Logs page: *healthz* AND "
-                        "level:<=info",
+                        help_text="Lines it finds are dropped. The language of the Logs page: healthz AND "
+                        "level:&lt;=info",
                         max_length=2000,
                         verbose_name="drop query",
                     ),

@@ -310,14 +310,63 @@ def test_dropped_entries_are_acknowledged_and_never_stored(redis_client: redis.R
     assert (row.dropped, row.changed) == (4, 4)
 
 
-@pytest.mark.django_db
 def test_a_line_is_shown_what_each_row_does_with_it() -> None:
     rules = [
         Rule(name="user", expression=r"user=(?P<user_id>\w+)"),
-        Rule(name="web", services="web"),
-        Rule(name="min", minimum="warn"),
+        Rule(name="web", services="web", keep=0),
+        Rule(name="least", expression="^(?P<logger>user)", minimum="warn"),
+        Rule(name="never asked", keep=0),
     ]
     record, taken = pipelines.steps(plain.read("user=u7", NOW, service="api"), rules)
-    assert json.loads(record.metadata) == {"user_id": "u7"}
-    assert [(step.name, step.drops) for step in taken] == [("user", False), ("web", False), ("min", True)]
-    assert taken[2].what == "Dropped: its level is below the minimum."
+    assert (json.loads(record.metadata), record.logger) == ({"user_id": "u7"}, "user")
+    assert taken == [
+        ("user", "Changed.", False),
+        ("web", "Not for lines of the service 'api'.", False),
+        ("least", "Dropped: its level is below the minimum.", True),
+    ]
+
+
+# --- The admin -----------------------------------------------------------------------------------------------------
+
+TRY = "/admin/logs/pipeline/try/"
+ROW = {"name": "edited", "position": "5", "services": "*", "keep": "100", "enabled": "on", "labels": "{}"}
+
+
+@pytest.mark.django_db
+def test_a_line_is_tried_on_a_row_as_it_is_edited(admin: Client) -> None:
+    row = Pipeline.objects.create(name="saved", position=5, keep=0)
+    Pipeline.objects.create(name="first", position=1, labels={"team": "<b>shop</b>"})
+    answer = admin.post(
+        TRY, {**ROW, "minimum": "warn", "try_row": row.pk, "try_line": "ERROR: <script>"}
+    ).content.decode()
+    assert answer.index("first") < answer.index("edited")
+    assert "&lt;b&gt;shop&lt;/b&gt;" in answer
+    assert "&lt;script&gt;" in answer
+    assert "Nothing to do." in answer
+    row.refresh_from_db()
+    assert row.name == "saved"
+    dropped = admin.post(TRY, {**ROW, "minimum": "warn", "try_row": row.pk, "try_line": "INFO: x"}).content.decode()
+    assert "Dropped: its level is below the minimum." in dropped
+
+
+@pytest.mark.django_db
+def test_a_row_that_can_not_be_saved_can_not_be_tried(admin: Client) -> None:
+    answer = admin.post(TRY, {**ROW, "expression": "(", "labels": "[1]", "try_line": "x"}).content.decode()
+    assert "Expected a JSON object" in answer
+    answer = admin.post(TRY, {**ROW, "expression": "(", "try_line": "x"}).content.decode()
+    assert "This is no regular expression at character 1" in answer
+    assert "Paste a line first" in admin.post(TRY, {**ROW, "try_line": " "}).content.decode()
+    assert not Pipeline.objects.exists()
+
+
+@pytest.mark.django_db
+def test_only_who_may_edit_rows_tries_lines(client: Client) -> None:
+    assert client.post(TRY, {**ROW, "try_line": "x"}).status_code == 302
+    client.force_login(User.objects.create_user("viewer", is_staff=True))
+    assert client.post(TRY, {**ROW, "try_line": "x"}).status_code == 403
+
+
+@pytest.mark.django_db
+def test_empty_labels_are_none(admin: Client) -> None:
+    assert admin.post("/admin/logs/pipeline/add/", {**ROW, "labels": ""}).status_code == 302
+    assert Pipeline.objects.get().labels == {}

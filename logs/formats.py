@@ -38,7 +38,7 @@ _BESIDE: Final = (
     f"{_UPPER}|TRC|DBG|INF|WRN|ERR|FTL|CRIT|EMERG|EMERGENCY|ALERT|PANIC|DPANIC|VERBOSE|FINE|FINER|FINEST|CONFIG|SUCCESS"
 )
 _WORD: Final = rf"(?P<level>{_BESIDE})"
-_ANY_CASE: Final = rf"(?P<level>(?i:{_BESIDE}|NOTE|SYSTEM|INFORMATION|[DIWEF](?=\])))"
+_ANY_CASE: Final = rf"(?P<level>(?i:{_UPPER}|TRC|DBG|INF|WRN|ERR|FTL|CRIT|EMERG|INFORMATION|[DIWEF](?=\])))"
 _OTHER_WORDS: Final[dict[str, Level]] = {
     "note": Level.INFO, "system": Level.INFO, "hint": Level.INFO, "detail": Level.INFO, "statement": Level.INFO,
     "context": Level.INFO, "query": Level.INFO, "dbug": Level.DEBUG, "trce": Level.TRACE, "deprecated": Level.WARN,

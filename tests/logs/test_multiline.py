@@ -10,6 +10,7 @@ from core import clock
 from logs import plain
 from logs.multiline import CHARACTERS_MAX, GAP_MAX, LINES_MAX, Group, Grouper
 from logs.records import Level
+from logs.terminal import clean
 
 ERROR = "2026-11-21 10:30:45,123 ERROR app failed"
 INFO = "2026-11-21 10:30:45,123 INFO app went on"
@@ -196,5 +197,5 @@ def test_every_line_comes_out_once_and_in_its_order(lines: list[str]) -> None:
     grouper: Grouper[int] = Grouper()
     groups = [group for at, line in enumerate(lines) for group in grouper.feed(line, at, at)] + grouper.flush()
     came = [line for group in groups for line in group.text.split("\n") if line]
-    assert came == [line for text in lines for line in plain.clean(text).split("\n") if line]
+    assert came == [line for text in lines for line in clean(text).split("\n") if line]
     assert [group.mark for group in groups] == sorted(group.mark for group in groups)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import redis
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
+from django.db import OperationalError
 from django.test import Client
+from msgspec.structs import replace
 
 from logs import pipelines, plain, stream
 from logs.lines import Lines
@@ -54,7 +55,7 @@ def test_ten_per_cent_keeps_a_tenth_of_info_and_every_error() -> None:
 
 @pytest.mark.parametrize("field", ["request_id", "trace_id"])
 def test_the_lines_of_a_request_stay_or_go_together(field: str) -> None:
-    many = [line(f"{number} {step}", **{field: f"r-{number}"}) for number in range(1_000) for step in "abc"]
+    many = [replace(line(f"{number} {step}"), **{field: f"r-{number}"}) for number in range(1_000) for step in "abc"]
     left = Counter(getattr(record, field) for record in run(Rule(keep=30), *many))
     assert set(left.values()) == {3}
     assert 200 < len(left) < 400
@@ -200,11 +201,10 @@ def test_labels_are_an_object() -> None:
 
 
 @pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipelines, "_rules", ())
     monkeypatch.setattr(pipelines, "_counts", {})
     monkeypatch.setattr(pipelines, "_written_at", float("-inf"))
-    return
 
 
 @pytest.fixture
@@ -263,8 +263,6 @@ def test_a_row_that_is_no_rule_is_left_out(caplog: pytest.LogCaptureFixture) -> 
 
 
 def test_what_was_known_holds_while_the_database_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    from django.db import OperationalError
-
     def away(**_: Any) -> Any:
         raise OperationalError("gone")
 

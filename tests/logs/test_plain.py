@@ -141,6 +141,8 @@ LINES: list[tuple[str, Level, str | None, str]] = [
     ("ERRORS: 0", I, NO, "ERRORS: 0"),
     ("GET /errors/fatal 200", I, NO, "GET /errors/fatal 200"),
     ("[errors] 0", I, NO, "[errors] 0"),
+    ("[config] loaded", I, NO, "[config] loaded"),
+    ("[alert] is a component here", I, NO, "[alert] is a component here"),
     ("[1, 2, 3]", I, NO, "[1, 2, 3]"),
     ("2026-11-21 10:30:45 no ERROR was found", I, "10:30:45", "no ERROR was found"),
     ("2026-11-21 10:30:45 Errors: 0", I, "10:30:45", "Errors: 0"),

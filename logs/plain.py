@@ -47,10 +47,9 @@ def read(
     them. `labels` go into the metadata; a key that the line has keeps the line's value.
     """
     text = clean(text)
-    if (fields := _fields(text)) is not None:
-        record = _from_fields(fields, received, timestamp, service, level)
-    else:
-        record = _from_words(text, received, timestamp, service, level)
+    if (fields := _fields(text)) is None:
+        return _from_words(text, received, timestamp, service, labels, level)
+    record = _from_fields(fields, received, timestamp, service, level)
     return replace(record, metadata=_labelled(record.metadata, labels)) if labels else record
 
 
@@ -134,26 +133,30 @@ def _local_time(raw: Raw, timestamp: int) -> dict[str, Raw]:
 # --- Words ---------------------------------------------------------------------------------------------------------
 
 
-def _from_words(text: str, received: int, timestamp: int | None, service: str, level: Level | None) -> LogRecord:
-    first, line_end, more = text[:LINE_MAX].partition("\n")
+def _from_words(
+    text: str, received: int, timestamp: int | None, service: str, labels: Mapping[str, str], level: Level | None
+) -> LogRecord:
+    whole = text[:LINE_MAX]
+    first, line_end, more = whole.partition("\n")
     head = formats.read_head(first, received)
-    message, metadata = _without_object(head.message, head.metadata)
-    if line_end and multiline.is_trace(text):
-        metadata["stack_trace"] = text
-        message = multiline.error_of(text) or message
-        level = head.level or level or (Level.ERROR if multiline.begins_trace(first) else None)
+    message, metadata = _without_object(head.message, {**labels, **head.metadata})
+    level = level if head.level is None else head.level
+    if line_end and multiline.is_trace(whole):
+        metadata["stack_trace"] = whole
+        message = multiline.error_of(whole) or message
+        if level is None and multiline.begins_trace(first):
+            level = Level.ERROR
     elif line_end:
-        message = f"{message}\n{more}".strip()
-    if len(text) > LINE_MAX:
-        metadata["characters_cut"] = len(text) - LINE_MAX
+        message = f"{message}\n{more}" if message else more.strip()
+    if len(text) > len(whole):
+        metadata["characters_cut"] = len(text) - len(whole)
     time = _time(head, received, timestamp, metadata)
-    found = head.level if head.level is not None else level
     logger = head.logger
     if len(logger) > NAME_MAX:
         metadata["logger"], logger = logger, ""
     return LogRecord(
         time,
-        Level.INFO if found is None else found,
+        Level.INFO if level is None else level,
         service[:NAME_MAX] or logger or UNKNOWN_SERVICE,
         message,
         logger=logger,
@@ -182,5 +185,5 @@ def _without_object(message: str, metadata: dict[str, Any]) -> tuple[str, dict[s
         except (msgspec.DecodeError, RecursionError):
             pass
         else:
-            return text, more | metadata
-    return message, dict(metadata)
+            return text, metadata | more
+    return message, metadata

@@ -169,7 +169,7 @@ class Rule:
             left = self._count(DROPPED_BY_QUERY, left, [at for at in left if not self._drops(lines[at])], counts)
         if self._unwanted is not None:
             message, search = lines.message, self._unwanted.search
-            wanted = [at for at in left if search(message[at][:SEARCHED_MAX]) is None]
+            wanted = [at for at in left if search(_searched(message[at])) is None]
             left = self._count(DROPPED_BY_EXPRESSION, left, wanted, counts)
         if self._keep < 100:
             left = self._count(SAMPLED_OUT, left, [at for at in left if self._samples(lines, at)], counts)
@@ -240,16 +240,22 @@ class Rule:
         """What the groups say: fields of the record, and keys of the metadata."""
         fields: dict[str, Any] = {}
         rest: dict[str, Raw] = {}
-        if self._expression is None or (found := self._expression.search(message[:SEARCHED_MAX])) is None:
+        if self._expression is None or (found := self._expression.search(_searched(message))) is None:
             return fields, rest
         for number, (name, field) in self._groups.items():
-            if not (text := found.group(number)):
+            if not (data := found.group(number)):
                 continue
+            text = data.decode("utf-8", "replace")
             if (value := _value(field, text, latest)) is None or field is None:
                 rest[name] = Raw(_encode(text))
             else:
                 fields[field] = value
         return fields, rest
+
+
+def _searched(message: str) -> bytes:
+    """What an expression looks at: of bytes, RE2 needn't count characters."""
+    return message[:SEARCHED_MAX].encode("utf-8", "replace")
 
 
 def _predicate(drop: str) -> Callable[[LogRecord], bool] | None:

@@ -49,5 +49,5 @@ def test_a_row_is_tried_saved_and_holds(page: Page, product: Product) -> None:
         {"service": SERVICE, "level": "debug", "message": "asked late"},
         {"service": SERVICE, "level": "info", "message": "bought late"},
     )
-    until(lambda: product.find(f"service:{SERVICE} \"bought late\"") != [])
-    assert product.find(f"service:{SERVICE} \"asked late\"") == []
+    until(lambda: product.find(f'service:{SERVICE} "bought late"') != [])
+    assert product.find(f'service:{SERVICE} "asked late"') == []

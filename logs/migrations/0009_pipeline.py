@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("logs", "0007_storage_external")]
+    dependencies = [("logs", "0008_letters_of_ids")]
 
     operations = [
         migrations.CreateModel(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -17,9 +16,10 @@ from django.utils.translation import gettext_lazy as _
 
 from core import clock
 from logs import query
-from logs.records import LEVELS
+from logs.records import LEVELS, NAME_MAX
 from logs.rules import Rule, RuleError
 from logs.search import SearchError, parse_search
+from logs.sources import names
 
 SOURCE_NAME_MAX: Final = 200  # characters in the name of a stream, as DeadLetter has it
 
@@ -122,11 +122,17 @@ class DeadLetter(models.Model):
 
 
 class LogSource(models.Model):
-    """Where lines come from beside PHAROS_LOG_STREAM: streams and channels of Redis (`logs.sources`)."""
+    """Where lines come from beside PHAROS_LOG_STREAM and HTTP (`logs.sources`)."""
 
     class Kind(models.TextChoices):
         STREAM = "stream", _("stream")
         CHANNEL = "channel", _("Pub/Sub channel")
+        SYSLOG = "syslog", _("syslog")
+        DOCKER = "docker", _("Docker")
+        FILES = "files", _("files")
+
+    # Kinds that `manage.py listen` works for; ingest reads the others.
+    LISTENED: Final = (Kind.SYSLOG, Kind.DOCKER, Kind.FILES)
 
     kind = models.CharField(
         max_length=10,
@@ -134,14 +140,29 @@ class LogSource(models.Model):
         default=Kind.STREAM,
         help_text=_(
             "A stream keeps lines until they are stored. A channel has no memory: what is published while no ingester "
-            "listens is lost."
+            "listens is lost. Syslog opens a port, Docker follows all containers of a host, files are followed."
         ),
     )
     name = models.CharField(
         max_length=SOURCE_NAME_MAX,
         help_text=_(
-            "Exact, or a pattern like app:*:logs. It is read within 10 seconds of saving. Pharos cuts streams to "
+            "Of a stream or channel: exact, or a pattern like app:*:logs. Of syslog: udp://127.0.0.1:5514, tcp://… or "
+            "udp+tcp://…. Of Docker: unix:///var/run/docker.sock or tcp://host:2375. Of files: a path or a pattern "
+            "like /var/log/app/*.log. It is read within 10 seconds of saving. Pharos cuts streams to "
             "PHAROS_LOG_STREAM_MAXLEN once their entries are stored."
+        ),
+    )
+    service = models.CharField(
+        max_length=NAME_MAX,
+        blank=True,
+        help_text=_("Syslog, Docker, files: the service of lines that don't name one, instead of a guess."),
+    )
+    senders = models.CharField(
+        max_length=500,
+        blank=True,
+        help_text=_(
+            "Syslog only: who may send, as addresses and networks with commas: 127.0.0.1, 10.0.0.0/8. Empty: whoever "
+            "reaches the address. Syslog has no keys."
         ),
     )
     enabled = models.BooleanField(default=True, help_text=_("What is off is not read; its entries wait."))
@@ -157,12 +178,15 @@ class LogSource(models.Model):
         return f"{self.get_kind_display()} {self.name}"
 
     def clean(self) -> None:
-        if any(letter.isspace() or not letter.isprintable() for letter in self.name):
-            raise ValidationError({"name": _("A name has no spaces and no control characters: remove them.")})
-        if self.name and not re.sub(r"\[[^\]]*\]|[*?]", "", self.name):
-            raise ValidationError(
-                {"name": _("This matches everything in this Redis, what isn't logs as well: write a part of the name.")}
-            )
+        check = {self.Kind.SYSLOG: names.syslog, self.Kind.DOCKER: names.docker, self.Kind.FILES: names.files}
+        try:
+            check.get(self.Kind(self.kind), names.redis)(self.name)
+        except names.NameProblem as problem:
+            raise ValidationError({"name": str(problem)}) from None
+        try:
+            names.networks(self.senders)
+        except names.NameProblem as problem:
+            raise ValidationError({"senders": str(problem)}) from None
 
 
 class Pipeline(models.Model):

@@ -1,4 +1,4 @@
-"""How the sources of the admin fare, in a sentence each, from what ingesters leave in Redis."""
+"""How the sources of the admin fare, in a sentence each, from what ingesters and the listener leave in Redis."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import redis
 from core import clock
 from logs import stream
 from logs.models import LogSource
-from logs.sources import channels, streams
+from logs.sources import channels, listen, streams
 
 REDIS_SECONDS: Final = 2.0
 STALE: Final = stream.ALIVE_FOR * clock.SECOND  # µs after which a report is an old one
@@ -22,15 +22,24 @@ def states(sources: Sequence[LogSource]) -> dict[int, str]:
         with stream.connect(REDIS_SECONDS) as client:
             read = streams.left(client.get(streams.REPORT), streams.Report)
             heard = streams.left(client.get(channels.REPORT), channels.Report)
+            listened = streams.left(client.get(listen.REPORT), listen.Left)
             waiting = _waiting(client, read.streams)
     except (redis.RedisError, OSError):
         return {source.pk: "can't be known: Redis is away" for source in sources}
-    return {source.pk: _state(source, read, heard, waiting) for source in sources}
+    return {source.pk: _state(source, read, heard, listened, waiting) for source in sources}
 
 
-def _state(source: LogSource, read: streams.Report, heard: channels.Report, waiting: Mapping[str, int]) -> str:
+def _state(
+    source: LogSource,
+    read: streams.Report,
+    heard: channels.Report,
+    listened: listen.Left,
+    waiting: Mapping[str, int],
+) -> str:
     if not source.enabled:
         return "off"
+    if source.kind in LogSource.LISTENED:
+        return _listened(source, listened)
     if clock.now() - read.at > STALE:
         return "no ingester runs"
     if source.kind == LogSource.Kind.CHANNEL:
@@ -59,6 +68,13 @@ def _channel(name: str, report: channels.Report) -> str:
     since = f"{clock.moment(report.since):%Y-%m-%d %H:%M} UTC"
     drops = "".join(f"; {count:,} dropped because {reason}" for reason, count in report.dropped.items())
     return f"heard; of all channels {report.taken:,} messages taken since {since}{drops}"
+
+
+def _listened(source: LogSource, left: listen.Left) -> str:
+    if clock.now() - left.at > STALE:
+        return "no listener runs: make up starts one within seconds, else start manage.py listen"
+    state = left.sources.get(source.pk, "not begun yet")
+    return f"{state}; lines wait: {left.trouble}" if left.trouble else state
 
 
 def _waiting(client: redis.Redis, names: Sequence[str]) -> dict[str, int]:

@@ -27,6 +27,7 @@ STREAMS_MAX: Final = 256  # that are read at once
 SOURCES_MAX: Final = 256
 REPORT: Final = "pharos:sources"  # the key of what was found
 REPORT_FOR: Final = 86_400  # seconds
+LISTEN_WANTED: Final = "listen.wanted"  # a file in the data directory: some source needs `manage.py listen`
 MISSING: Final = "no such stream yet"
 # A Redis may hold millions of keys: each look takes some steps through them, and the next goes on from there.
 SCAN_COUNT: Final = 1_000  # keys in one step
@@ -64,6 +65,18 @@ def left(data: bytes | str | None, kind: type[R]) -> R:
 def active(data: bytes | str | None) -> list[str]:
     """All streams that are read, from what stands under REPORT."""
     return list(dict.fromkeys([*settings.LOG_STREAMS, *left(data, Report).streams]))
+
+
+def want_listener(wanted: bool) -> None:
+    """Has `make up` start or stop `manage.py listen`: most installations needn't spend memory on it."""
+    marker = settings.DATA_DIR / LISTEN_WANTED
+    try:
+        if wanted:
+            marker.touch()
+        else:
+            marker.unlink(missing_ok=True)
+    except OSError as error:
+        log.debug("%s can't be changed: %s", marker, error)
 
 
 class Sources:
@@ -111,6 +124,7 @@ class Sources:
             log.debug("The sources can't be read: %s", error)
             close_old_connections()
             return
+        want_listener(any(kind in LogSource.LISTENED for kind, _ in known))
         self.channels = frozenset(name for kind, name in known if kind == LogSource.Kind.CHANNEL)
         self._named = [name for kind, name in known if kind == LogSource.Kind.STREAM]
         patterns = [name for name in self._named if is_pattern(name)]

@@ -1,0 +1,25 @@
+"""`manage.py listen`: one listener, until SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from logs.sources.listen import Listener
+
+
+class Command(BaseCommand):
+    help = "Takes in what syslog, Docker and files have to say, as the log sources of the admin name them."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        asyncio.run(listen())
+
+
+async def listen() -> None:
+    listener = Listener()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, listener.stop)
+    await listener.run()

@@ -4,8 +4,9 @@ stays in memory for as long as Pharos runs.
     Supervisor([Process("valkey", [...], ready=ping), Process("web", [...])]).run()
 
 Processes are started in order. One with a `ready` check holds back those after it until it is ready, and is stopped
-only when they have ended. Run as a program (`python -I -S monitor/supervisor.py FD`) it reads a plan as JSON from
-the file descriptor FD; `manage.py up` turns into this program (monitor/management/commands/up.py).
+only when they have ended. One with `when` runs only while that file is there. Run as a program (`python -I -S
+monitor/supervisor.py FD`) it reads a plan as JSON from the file descriptor FD; `manage.py up` turns into this program
+(monitor/management/commands/up.py).
 """
 
 from __future__ import annotations
@@ -40,12 +41,14 @@ class StartError(Exception):
 
 @dataclass
 class Process:
-    """`env` is added to our own environment. `ready` is asked again and again until it answers True."""
+    """`env` is added to our own environment. `ready` is asked again and again until it answers True. `when` is the path
+    of a file: the process is started when it is there, and stopped when it is gone. It can't have `ready`, too."""
 
     name: str
     command: Sequence[str]
     env: Mapping[str, str] = field(default_factory=dict)
     ready: Ready | None = None
+    when: str | None = None
     running: asyncio.subprocess.Process | None = field(default=None, init=False, repr=False)
     reader: asyncio.Task[None] | None = field(default=None, init=False, repr=False)
 
@@ -64,6 +67,7 @@ class Times:
     grace: float = 10.0
     grace_least: float = 3.0
     poll: float = 0.05
+    look: float = 1.0  # between two looks for the files of `when`
     patience: float = 5.0
 
 
@@ -126,6 +130,9 @@ class Supervisor:
 
     async def _start(self, keepers: list[asyncio.Task[None]]) -> None:
         for process in self.processes:
+            if process.when:
+                keepers.append(asyncio.create_task(self._keep_while_wanted(process, process.when)))
+                continue
             await self._spawn(process)
             if process.ready:
                 await self._until_ready(process, process.ready)
@@ -186,6 +193,32 @@ class Supervisor:
                 pause = self.times.pause
             pause = await self._restart(process, how, pause)
 
+    async def _keep_while_wanted(self, process: Process, file: str) -> None:
+        while True:
+            await self._until(lambda: os.access(file, os.F_OK))
+            self.say(f"Starting {process.name} …")
+            keeper = asyncio.create_task(self._start_and_keep(process))
+            try:
+                await self._until(lambda: not os.access(file, os.F_OK))
+            finally:
+                keeper.cancel()
+                await asyncio.gather(keeper, return_exceptions=True)
+            await self._stop_group([process], self.times.grace)
+            self.say(f"Stopped {process.name}.")
+
+    async def _start_and_keep(self, process: Process) -> None:
+        try:
+            await self._spawn(process)
+        except StartError as error:
+            await self._restart(process, _reason(process, error), self.times.pause)
+        await self._keep(process)
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(self.times.look)
+
     async def _restart(self, process: Process, how: str, pause: float) -> float:
         while True:
             self.say(f"{process.name} {how}. It is started again in {pause:g} s.")
@@ -194,7 +227,7 @@ class Supervisor:
             try:
                 await self._spawn(process)
             except StartError as error:
-                how = str(error).removeprefix(f"{process.name} ").removesuffix(".")
+                how = _reason(process, error)
             else:
                 return pause
 
@@ -272,6 +305,8 @@ class Supervisor:
                 self.say(f"{name} did not end within {grace:.2g} s and is killed.")
             kill_group(running.pid)
             await running.wait()
+        for process in group:
+            process.running = None  # its number may soon be another's
 
     async def _until_ended(self, running: Sequence[asyncio.subprocess.Process], grace: float) -> None:
         ended: asyncio.Future[Any] = asyncio.gather(*(each.wait() for each in running))
@@ -316,6 +351,10 @@ def kill_group(pid: int) -> None:
     """Each process leads a group of its own; the group outlives its leader while it has members."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
+
+
+def _reason(process: Process, error: StartError) -> str:
+    return str(error).removeprefix(f"{process.name} ").removesuffix(".")
 
 
 def how_it_ended(code: int) -> str:
@@ -391,11 +430,17 @@ def ready_check(kind: str, *where: Any) -> Ready | None:
 
 
 def main(plan: Mapping[str, Any]) -> int:
-    """`plan`: {"processes": [{"name", "command", "env", "ready"}, …], "banner", "instead", "times"}, where "ready" is
-    null, ["ping", path of a unix socket] or ["http", host, port]."""
+    """`plan`: {"processes": [{"name", "command", "env", "ready", "when"}, …], "banner", "instead", "times"}, where
+    "ready" is null, ["ping", path of a unix socket] or ["http", host, port], and "when" null or the path of a file."""
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     processes = [
-        Process(each["name"], each["command"], each.get("env", {}), ready_check(*each.get("ready") or [""]))
+        Process(
+            each["name"],
+            each["command"],
+            each.get("env", {}),
+            ready_check(*each.get("ready") or [""]),
+            each.get("when"),
+        )
         for each in plan["processes"]
     ]
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")

@@ -442,6 +442,54 @@ def test_signals_that_were_held_back_before_the_exec_are_heard() -> None:
         assert process.wait(10) == 0
 
 
+# --- Only while it is wanted ---------------------------------------------------------------------------------------
+
+
+def test_one_that_is_wanted_later_is_started_then_and_stopped_when_it_is_wanted_no_more(tmp_path: Path) -> None:
+    wanted = tmp_path / "wanted"
+    with running(shell("web", POLITE), shell("listen", POLITE, when=str(wanted)), times={"look": 0.02}) as run:
+        run.until(r"web +\| up")
+        assert "listen" not in run.text.replace("listen | ", "")
+        for times in (1, 2):
+            wanted.touch()
+            run.until(r"listen \| up", times)
+            wanted.unlink()
+            run.until(r"listen \| bye", times)
+            run.until(r"Stopped listen\.", times)
+        run.signal(signal.SIGTERM)
+        assert run.end() == 0
+
+    assert "listen ended" not in run.text
+    assert run.text.endswith("Stopped web.\n")
+
+
+def test_while_it_is_wanted_it_is_kept_like_the_others_and_ends_with_them(tmp_path: Path) -> None:
+    wanted = tmp_path / "wanted"
+    wanted.touch()
+    script = f"trap 'echo bye; exit 0' TERM; echo pid $$; {FOREVER}"
+    with running(shell("listen", script, when=str(wanted)), times={"look": 0.02}) as run:
+        os.kill(pid_said_by(run, "listen"), signal.SIGKILL)
+        run.until(r"listen was ended by SIGKILL\. It is started again in 0\.05 s\.")
+        pid = pid_said_by(run, "listen", 2)
+        run.signal(signal.SIGTERM)
+        assert run.end() == 0
+
+    assert run.text.endswith("Stopped listen.\n")
+    assert gone(pid)
+
+
+def test_one_that_is_wanted_and_can_not_be_started_is_tried_again_until_it_is_not_wanted(tmp_path: Path) -> None:
+    wanted, program = tmp_path / "wanted", tmp_path / "program"
+    wanted.touch()
+    lost = {"name": "listen", "command": [str(program)], "when": str(wanted)}
+    with running(shell("web", POLITE), lost, times={"look": 0.02}) as run:
+        run.until(r"listen can't be started: .*: No such file or directory\. It is started again in", times=3)
+        wanted.unlink()
+        run.until(r"Stopped listen\.")
+        run.signal(signal.SIGTERM)
+        assert run.end() == 0
+
+
 # --- Size ----------------------------------------------------------------------------------------------------------
 
 

@@ -22,6 +22,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import connections
 
+from logs.sources.streams import LISTEN_WANTED
 from monitor import bootstrap, prepare, supervisor, valkey
 
 # The processes of a predecessor that was killed need a moment to let go of the port and of the Valkey's files.
@@ -34,7 +35,7 @@ class StartError(Exception):
 
 
 class Command(BaseCommand):
-    help = "Starts Pharos: prepares the databases, then runs the web server, ingest, worker and beat until Ctrl-C."
+    help = "Starts Pharos: prepares the databases, then runs all its processes until Ctrl-C."
     # Each of the processes that are started runs the checks by itself.
     requires_system_checks: Any = ()
 
@@ -133,6 +134,7 @@ def processes(redis_port: int | None) -> Plan:
     plan = [
         process("web", *web, *DAPHNE, ready=("http", bootstrap.own_host(), port)),
         process("ingest", "manage.py", "ingest"),
+        process("listen", "manage.py", "listen", when=str(settings.DATA_DIR / LISTEN_WANTED)),
         process("worker", *celery, "worker", *WORKER),
         process("beat", *celery, "beat", "-s", str(settings.DATA_DIR / "celerybeat-schedule"), *BEAT),
     ]
@@ -156,8 +158,10 @@ WORKER = (
 BEAT = ("-l", "WARNING", "--pidfile=")
 
 
-def process(name: str, *arguments: str, ready: tuple[Any, ...] | None = None) -> dict[str, Any]:
-    return {"name": name, "command": [sys.executable, *arguments], "ready": ready}
+def process(
+    name: str, *arguments: str, ready: tuple[Any, ...] | None = None, when: str | None = None
+) -> dict[str, Any]:
+    return {"name": name, "command": [sys.executable, *arguments], "ready": ready, "when": when}
 
 
 def environment(redis_port: int | None) -> dict[str, str]:

@@ -13,12 +13,16 @@ from tests import servers
 PARTS: dict[str, tuple[Callable[[], bool], str]] = {
     "postgres": (lambda: "postgres" in settings.DATABASES, servers.NO_POSTGRES),
     "browser": (lambda: servers.browser() is not None, servers.NO_BROWSER),
+    "rsyslog": (lambda: servers.program("rsyslogd") is not None, servers.missing("rsyslog")),
+    "logrotate": (lambda: servers.program("logrotate") is not None, servers.missing("logrotate")),
 }
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "postgres: needs PostgreSQL (skipped with SKIP_POSTGRES=1)")
     config.addinivalue_line("markers", "browser: needs Chromium (skipped with SKIP_BROWSER=1)")
+    config.addinivalue_line("markers", "rsyslog: needs rsyslogd (skipped with SKIP_RSYSLOG=1)")
+    config.addinivalue_line("markers", "logrotate: needs logrotate (skipped with SKIP_LOGROTATE=1)")
     if config.getoption("help") or config.getoption("version") or config.getoption("collectonly"):
         return
     try:

@@ -43,7 +43,7 @@ class ServerError(Exception):
 
 
 def wanted(name: str) -> bool:
-    """False if the person said SKIP_POSTGRES=1 or SKIP_BROWSER=1."""
+    """False if the person said SKIP_POSTGRES=1, SKIP_BROWSER=1 and so on."""
     return os.environ.get(f"SKIP_{name.upper()}", "") in {"", "0"}
 
 
@@ -241,6 +241,22 @@ def await_ready(server: Server, name: str, ready: Callable[[], bool], patience: 
             server.stop()
             raise ServerError(f"{name} did not start: {output or 'it said nothing.'}")
         time.sleep(0.02)
+
+
+# --- Programs of the system -----------------------------------------------------------------------------------------
+
+
+def program(name: str) -> str | None:
+    """The path of a program, which may be one for root only."""
+    return shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+
+
+def missing(name: str) -> str:
+    """What to do without it."""
+    return (
+        f"There is no {name} here: run scripts/test-system as root, or install your system's package `{name}`, "
+        f"or set SKIP_{name.upper()}=1 to go without the tests that need it."
+    )
 
 
 # --- The browser ---------------------------------------------------------------------------------------------------

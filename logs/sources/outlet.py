@@ -92,6 +92,7 @@ class Outlet:
     def __init__(self, token: str, connect: Callable[[], redis.asyncio.Redis] = stream.connect_async) -> None:
         self.token = token
         self.sent = 0  # lines
+        self.claims: set[str] = set()  # keys that a source works on: another one leaves them alone
         self.trouble = ""  # why nothing is sent at the moment, as a sentence
         self._client = connect()
         self._send_script: Any = self._client.register_script(SEND)

@@ -56,6 +56,7 @@ def start(log: Path, **variables: str) -> subprocess.Popen[bytes]:
         "DJANGO_SETTINGS_MODULE": "tests.logs.listen_settings",
         "REDIS_URL": settings.REDIS_URL,
         "TEST_DATABASE": str(settings.DATABASES["default"]["NAME"]),
+        "TEST_LOG_DATABASE": str(settings.DATABASES["logs"]["NAME"]),
         **variables,
     }
     with log.open("ab") as output:

@@ -134,7 +134,7 @@ def _are_related(path: str, original: str) -> bool:
 
 
 def _is_rotated(path: str, pattern: str) -> bool:
-    """Whether it has the name of a file of the pattern with a number or a date behind it: app.log.1, app.log-20261121."""
+    """Whether its name is that of a file of the pattern with a number or a date behind it."""
     original = re.sub(r"[-_.]\d[\d_.T:-]*$", "", Path(path).name)
     return original != Path(path).name and fnmatchcase(original, Path(pattern).name)
 

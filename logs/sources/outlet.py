@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 POSITIONS: Final = "pharos:positions"
 LEASE: Final = "pharos:listen:lease"
-LEASE_MS: Final = 10_000
+LEASE_MS: Final = 5_000
 SENT: Final = "pharos:listen:sent:"  # and the token of a process: the number of its last batch
 SENT_FOR: Final = 86_400  # seconds
 

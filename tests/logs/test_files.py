@@ -21,7 +21,7 @@ from logs.models import LogSource
 from logs.records import Level, LogRecord
 from logs.sources import files, listen, states
 from logs.sources.files_lines import Assembler, labels_of, service_of
-from logs.sources.outlet import POSITIONS
+from logs.sources.outlet import LEASE, POSITIONS
 from tests import servers
 from tests.logs.listening import listening, start, until
 from tests.logs.streamed import FIRST, messages, records
@@ -35,7 +35,8 @@ ID = "0123456789abcdef" * 4
 
 
 def read(*lines: str, path: str = "/var/log/app.log", service: str = "") -> list[tuple[LogRecord, int]]:
-    assembler, end, found = Assembler(path, service), 0, []
+    assembler, end = Assembler(path, service), 0
+    found: list[tuple[LogRecord, int]] = []
     for line in lines:
         end += len(line) + 1
         found += assembler.feed(line.encode(), end, NOW)
@@ -314,7 +315,7 @@ async def test_a_deleted_file_is_let_go_and_forgotten_and_one_that_comes_again_i
         log.unlink()
         await until_taken(redis_client, "one", "no end")
         await until(lambda: state(source) == "no file matches yet")
-        await until(lambda: [*map(bytes, redis_client.hkeys(POSITIONS))] == [f"files:{source.pk}:{log}".encode()])
+        await until(lambda: redis_client.hkeys(POSITIONS) == [f"files:{source.pk}:{log}".encode()])
         write(log, "again")
         await until_taken(redis_client, "one", "no end", "again")
 
@@ -415,6 +416,7 @@ async def test_each_line_is_taken_once_while_logrotate_rotates_and_the_listener_
             finally:
                 os.kill(process.pid, signal.SIGKILL)
                 process.wait()
+            redis_client.delete(LEASE)  # its successor needn't wait for it
             await asyncio.to_thread(rotate)  # nobody listens now
     finally:
         writer.ended.set()

@@ -6,11 +6,13 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -175,6 +177,32 @@ def test_a_killed_process_comes_back_and_a_killed_supervisor_leaves_nothing(tmp_
         running.process.kill()
         running.process.wait()
         await_true(lambda: all(gone(pid) for pid in pids.values()))
+
+
+@linux_only
+def test_a_listener_runs_while_a_source_of_the_admin_needs_one(tmp_path: Path) -> None:
+    data, port = tmp_path / "data", valkey.free_port()
+    with up(data, PHAROS_API_KEY="given-key-123") as running:
+        running.until("Pharos is running")
+        with closing(sqlite3.connect(data / "pharos.sqlite3", timeout=30)) as database:
+            database.execute(
+                "INSERT INTO logs_logsource (kind, name, service, senders, enabled, comment)"
+                " VALUES ('syslog', ?, '', '', 1, '')",
+                [f"udp+tcp://127.0.0.1:{port}"],
+            )
+            database.commit()
+            running.until("Starting listen")
+            running.until("Listening to the sources")
+            logger = ["logger", "--server", "127.0.0.1", "--port", str(port), "--tcp", "--tag", "shop", "Order placed"]
+            await_true(lambda: not subprocess.run(logger, capture_output=True, timeout=30).returncode)
+            url = f"http://127.0.0.1:{running.port}/api/logs?q=service:shop"
+            request = urllib.request.Request(url, headers={"Authorization": "Bearer given-key-123"})
+            await_true(lambda: b"Order placed" in urllib.request.urlopen(request, timeout=10).read())
+
+            database.execute("DELETE FROM logs_logsource")
+            database.commit()
+        running.until(r"Stopped listen\.")
+        assert sorted(running.children()) == sorted(NAMES)
 
 
 # --- What doesn't --------------------------------------------------------------------------------------------------

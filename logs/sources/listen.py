@@ -47,7 +47,7 @@ PAUSE: Final = 0.5  # seconds before a source that failed is started again, at f
 PAUSE_MAX: Final = 30.0
 HEALTHY: Final = 60.0  # seconds after which the pause begins anew
 STOP_MAX: Final = 3.0  # seconds for the sources, and then
-FINISH_MAX: Final = 5.0  # for what they have handed over
+FINISH_MAX: Final = 4.0  # for what they have handed over
 
 RENEW: Final = """
 local holder = redis.call('GET', KEYS[1])

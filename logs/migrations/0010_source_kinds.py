@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("logs", "0007_storage_external")]
+    dependencies = [("logs", "0009_pipeline")]
 
     operations = [
         migrations.AddField(

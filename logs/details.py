@@ -163,9 +163,11 @@ def _term(path: str, value: Any) -> str:
 
 def _find_stack(metadata: dict[str, Any]) -> tuple[str, str]:
     for key in STACK_KEYS:
-        value: Any = metadata
-        for part in key.split("."):
-            value = value.get(part) if isinstance(value, dict) else None
+        value: Any = metadata.get(key)  # OpenTelemetry's names have their dots within one key
+        if value is None:
+            value = metadata
+            for part in key.split("."):
+                value = value.get(part) if isinstance(value, dict) else None
         if isinstance(value, list) and all(isinstance(line, str) for line in value):
             value = "\n".join(line.rstrip("\n") for line in value)
         if isinstance(value, str) and "\n" in value.strip():

@@ -2,7 +2,8 @@
 
 A session, a CSRF token and a page's headers mean nothing to a program, and each would cost every body a trip through
 threads (docs/adr/0006-edge.md has the figures). What the edge does: check the key, bound and unpack the body, parse it
-once, put it into the log stream, and answer. 202 means: in Redis, will be stored.
+once, put it into the log stream, and answer. Success means: in Redis, will be stored. How a body is read and how an
+answer looks is for the ways in to say (`logs/sources/ways.py`).
 """
 
 from __future__ import annotations
@@ -15,9 +16,8 @@ import sys
 import time
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-import msgspec
 import redis
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -27,7 +27,11 @@ from accounts import keys
 from accounts.models import Scope
 from core import clock
 from logs import context, stream
-from logs.sources import json_lines, streams
+from logs.sources import streams
+from logs.sources.json_lines import JsonLines
+from logs.sources.loki import Loki
+from logs.sources.otlp import Otlp
+from logs.sources.ways import Answer, Body, Parsed, Refused, Way, too_long
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -36,30 +40,35 @@ else:
 
 log = logging.getLogger(__name__)
 
-REJECTED_MAX: Final = 100  # reasons in an answer
 IN_A_THREAD: Final = 64 << 10  # bytes: longer bodies are parsed beside the event loop
+PACKED: Final = 8  # how much longer a packed body may get, by the rule of thumb
 BACKLOG_EVERY: Final = 1.0  # seconds between two looks at the backlog
-CONTENT_TYPES: Final = frozenset(
-    {"", "application/json", "application/x-ndjson", "application/ndjson", "application/jsonl", "text/plain",
-     "application/x-www-form-urlencoded", "application/stream+json", "text/json", "application/json-seq"}
-)  # fmt: skip
-# curl's --data says x-www-form-urlencoded if it isn't told otherwise: the body decides.
 
+_loki: Final = Loki()
+_otlp: Final = Otlp()
+WAYS: Final[Mapping[str, Way]] = {
+    "/api/logs": JsonLines(),
+    "/loki/api/v1/push": _loki,
+    "/api/prom/push": _loki,  # Loki's address until 2019
+    "/v1/logs": _otlp,
+    "/otlp/v1/logs": _otlp,
+}
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 
-class Refused(Exception):  # noqa: N818 - an answer
-    """An answer other than 202."""
+def serves(scope: Mapping[str, Any]) -> bool:
+    """Whether the request is for the edge: writing, to an address of a way in."""
+    return scope["method"] == "POST" and _path(scope) in WAYS
 
-    def __init__(self, status: int, error: str, retry_after: int = 0, **more: object) -> None:
-        super().__init__(error)
-        self.status, self.retry_after = status, retry_after
-        self.body = {"error": error, **more}
+
+def _path(scope: Mapping[str, Any]) -> str:
+    path: str = scope["path"]
+    return path.rstrip("/")
 
 
 class Edge:
-    """`POST /api/logs`."""
+    """The requests that `serves` says."""
 
     def __init__(self) -> None:
         self._redis: redis.asyncio.Redis | None = None
@@ -68,15 +77,21 @@ class Edge:
         self._backlog_at = 0.0
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        way = WAYS[_path(scope)]
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        request_id = context.adopt(headers)
+        content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+        more = {"x-request-id": context.adopt(headers)}
         try:
             await self._authorize(headers)
-            body = await _body(headers, receive)
-            status, answer, retry_after = 202, await self._take(body), 0
+            packed = await _body(way, headers, content_type, receive)
+            answer = way.taken(await self._take(way, packed, content_type), content_type)
         except Refused as refused:
-            status, answer, retry_after = refused.status, refused.body, refused.retry_after
-        await _answer(send, status, answer, request_id, retry_after)
+            answer = way.refused(refused, content_type)
+            if refused.retry_after:
+                more["retry-after"] = str(refused.retry_after)
+            if refused.status == 401:
+                more["www-authenticate"] = 'Bearer realm="Pharos"'
+        await _send(send, answer, more)
 
     async def _authorize(self, headers: Mapping[str, str]) -> None:
         plain = keys.given(headers.get("authorization", ""), headers)
@@ -95,21 +110,14 @@ class Edge:
         if not access.allows(Scope.INGEST):
             raise Refused(403, f"the key {access.name!r} lacks the scope ingest")
 
-    async def _take(self, body: bytes) -> dict[str, object]:
-        received = clock.now()
-        if len(body) > IN_A_THREAD:
-            parsed, entries = await asyncio.to_thread(_parse, body, received)
+    async def _take(self, way: Way, packed: _Packed, content_type: str) -> Parsed:
+        if len(packed.data) > packed.in_a_thread:
+            parsed, entries = await asyncio.to_thread(_parse, way, packed, content_type)
         else:
-            parsed, entries = _parse(body, received)
-        rejected = [{"line": line, "error": error} for line, error in parsed.rejected[:REJECTED_MAX]]
-        if not parsed.records:
-            if not rejected:
-                raise Refused(
-                    400, "expected a JSON object, an array of objects or an object per line, got an empty body"
-                )
-            raise Refused(400, rejected[0]["error"], accepted=0, rejected=rejected)  # type: ignore[arg-type]
-        await self._add(entries)
-        return {"accepted": len(parsed.records), "rejected": rejected}
+            parsed, entries = _parse(way, packed, content_type)
+        if entries:
+            await self._add(entries)
+        return parsed
 
     async def _add(self, entries: list[dict[bytes, bytes]]) -> None:
         try:
@@ -149,21 +157,35 @@ def _find(plain: str) -> keys.Access | None:
     return keys.find(plain)
 
 
-def _parse(body: bytes, received: int) -> tuple[json_lines.Parsed, list[dict[bytes, bytes]]]:
-    parsed = json_lines.parse(body, received)
+class _Packed(NamedTuple):
+    """A body as it came."""
+
+    data: bytes
+    encoding: str
+    received: int  # µs
+
+    @property
+    def in_a_thread(self) -> int:
+        """The length from which on it is."""
+        return IN_A_THREAD if self.encoding == "identity" else IN_A_THREAD // PACKED
+
+
+def _parse(way: Way, packed: _Packed, content_type: str) -> tuple[Parsed, list[dict[bytes, bytes]]]:
+    longest = settings.LOG_BODY_MAX
+    data = _unpacked(packed.data, packed.encoding, longest) if packed.encoding in _UNPACK else packed.data
+    parsed = way.parse(Body(data, content_type, packed.received, longest))
     return parsed, stream.chunks(parsed.records)
 
 
-async def _body(headers: Mapping[str, str], receive: Receive) -> bytes:
-    content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type not in CONTENT_TYPES:
-        raise Refused(415, f"expected Content-Type application/json or application/x-ndjson, got {content_type!r}")
-    encoding = headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("identity", *_UNPACK):
+async def _body(way: Way, headers: Mapping[str, str], content_type: str, receive: Receive) -> _Packed:
+    if content_type not in way.content_types:
+        raise Refused(415, f"expected Content-Type {way.expected}, got {content_type!r}")
+    encoding = headers.get("content-encoding", "").strip().lower() or "identity"
+    if encoding not in ("identity", *_UNPACK, *way.unpacked_by_parse):
         raise Refused(415, f"expected Content-Encoding gzip, deflate or zstd, got {encoding!r}")
     longest = settings.LOG_BODY_MAX
     if headers.get("content-length", "0").isdigit() and int(headers.get("content-length", "0")) > longest:
-        raise _too_long(longest)
+        raise too_long(longest)
     parts, size = [], 0
     while True:
         message = await receive()
@@ -172,17 +194,10 @@ async def _body(headers: Mapping[str, str], receive: Receive) -> bytes:
         parts.append(message.get("body", b""))
         size += len(parts[-1])
         if size > longest:
-            raise _too_long(longest)
+            raise too_long(longest)
         if not message.get("more_body"):
             break
-    body = b"".join(parts)
-    return body if encoding == "identity" else _unpacked(body, encoding, longest)
-
-
-def _too_long(longest: int) -> Refused:
-    return Refused(
-        413, f"expected at most {longest:,} bytes (PHAROS_LOG_BODY_MAX_BYTES), unpacked; send smaller bodies"
-    )
+    return _Packed(b"".join(parts), encoding, clock.now())
 
 
 def _unpacked(body: bytes, encoding: str, longest: int) -> bytes:
@@ -191,7 +206,7 @@ def _unpacked(body: bytes, encoding: str, longest: int) -> bytes:
     except (zlib.error, EOFError, OSError, zstd.ZstdError) as error:
         raise Refused(400, f"the body is no {encoding}: {error}") from None
     if len(unpacked) > longest:
-        raise _too_long(longest)
+        raise too_long(longest)
     return unpacked
 
 
@@ -220,16 +235,10 @@ def _whole(data: bytes, ended: bool, longest: int) -> bytes:
 _UNPACK: Final = {"gzip": _gunzip, "x-gzip": _gunzip, "deflate": _inflate, "zstd": _unzstd}
 
 
-async def _answer(send: Send, status: int, answer: Mapping[str, object], request_id: str, retry_after: int) -> None:
-    body = msgspec.json.encode(answer)
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        (b"x-request-id", request_id.encode()),
-    ]
-    if retry_after:
-        headers.append((b"retry-after", str(retry_after).encode()))
-    if status == 401:
-        headers.append((b"www-authenticate", b'Bearer realm="Pharos"'))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+async def _send(send: Send, answer: Answer, more: Mapping[str, str]) -> None:
+    headers = {**more}
+    if answer.status != 204:  # which has no body, and no length of it (RFC 9110, 8.6)
+        headers |= {"content-type": answer.content_type, "content-length": str(len(answer.body))}
+    encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": answer.status, "headers": encoded})
+    await send({"type": "http.response.body", "body": answer.body})

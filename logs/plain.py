@@ -54,6 +54,8 @@ def read(
 
 
 def _labelled(metadata: bytes, labels: Mapping[str, str]) -> bytes:
+    if metadata == b"{}":
+        return _encode(dict(labels))
     taken = records.names_of(metadata)
     return records.with_rest(metadata, {name: _encode(labels[name]) for name in labels if name not in taken})
 

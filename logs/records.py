@@ -252,6 +252,11 @@ def _from_iso(text: str) -> int:
     return clock.micros(when if when.tzinfo else when.replace(tzinfo=UTC))
 
 
+def is_plausible(timestamp: int, received: int) -> bool:
+    """False for an unset clock and for one far ahead (all µs): then the time of receipt says more."""
+    return EARLIEST <= timestamp <= received + FUTURE_MAX
+
+
 def epoch_unit(number: int | float) -> int:
     """The microseconds in the unit that an epoch number of this size counts; 0 for nanoseconds."""
     size = abs(number)
@@ -294,7 +299,7 @@ def fields_of(line: bytes) -> dict[str, Raw]:
     except msgspec.ValidationError:
         raise RecordError(f"expected a JSON object, got {_shown(line)}") from None
     except msgspec.DecodeError as error:
-        return _decode_fields(_lenient(line, error))
+        return _decode_fields(lenient(line, error))
     except RecursionError:
         raise RecordError(f"expected JSON that is not nested so deep: {_shown(line)}") from None
 
@@ -333,7 +338,7 @@ def _shown(line: bytes) -> str:
     return repr(text + "…" if len(line) > 60 else text)
 
 
-def _lenient(line: bytes, error: Exception) -> bytes:
+def lenient(line: bytes, error: Exception) -> bytes:
     """NaN, Infinity and half a surrogate pair are no JSON, but serializers write them: as text they lose nothing."""
     try:
         loaded = json.loads(line.decode("utf-8", "replace"), parse_constant=str)
@@ -389,7 +394,7 @@ def _timestamp(found: dict[str, tuple[str, Any]], rest: dict[str, Any], received
     if raw is None or (value := _decode(raw)) in (None, ""):
         return received
     timestamp = parse_timestamp(value)
-    if EARLIEST <= timestamp <= received + FUTURE_MAX:
+    if is_plausible(timestamp, received):
         return timestamp
     # An unset clock (year 1, 1970) or one far ahead says nothing of when the line was written.
     rest[name] = raw
@@ -480,8 +485,12 @@ def has_nested_id(metadata: bytes) -> bool:
 
 def lift(ids: dict[str, str], metadata: bytes) -> None:
     """Fills missing ids from the top of the metadata and from its "context" object, where services put them."""
-    top = _decode(metadata)
-    for place in (top, top.get("context")):
+    lift_from(ids, _decode(metadata))
+
+
+def lift_from(ids: dict[str, str], metadata: Mapping[str, Any]) -> None:
+    """`lift` for metadata that is not JSON yet."""
+    for place in (metadata, metadata.get("context")):
         for name, value in _scalars(place):
             field = canonical_field(name)
             if field in ids and not ids[field] and len(value) <= ID_MAX:

@@ -19,7 +19,7 @@ from servestatic import ServeStaticASGI  # noqa: E402
 
 from logs import pipelines  # noqa: E402
 from logs.consumers import LogsConsumer  # noqa: E402
-from logs.edge import Edge  # noqa: E402
+from logs.edge import Edge, serves  # noqa: E402
 from monitor.answers import answer  # noqa: E402
 
 pipelines.watch()  # the edge can't wait for a database
@@ -28,7 +28,7 @@ edge = Edge()
 
 async def http(scope: Any, receive: Any, send: Any) -> None:
     """Reading and writing share an address, as the API's users expect; only writing takes the short way."""
-    if scope["method"] == "POST" and scope["path"].rstrip("/") == "/api/logs":
+    if serves(scope):
         await edge(scope, receive, send)
     else:
         await answer(pages, scope, receive, send)

@@ -1,4 +1,5 @@
-"""How we are ourselves: `/health/live` (the process answers) and `/health/ready` (it can do its work)."""
+"""How we are ourselves: `/health/live` (the process answers), `/health/ready` (it can do its work) and `/ready` (Loki's
+address, for its clients: lines would be taken)."""
 
 from __future__ import annotations
 
@@ -108,3 +109,11 @@ def live(request: HttpRequest) -> HttpResponse:
 def ready(request: HttpRequest) -> HttpResponse:
     found = readiness()
     return json_response(found, 200 if found["status"] == "ready" else 503)
+
+
+@require_safe
+def takes_lines(request: HttpRequest) -> HttpResponse:
+    """As Loki answers. Lines are taken while Redis is there, stored or not."""
+    if _timed(broker)["status"] == "healthy":
+        return HttpResponse("ready\n", content_type="text/plain; charset=utf-8")
+    return HttpResponse("Redis is away\n", status=503, content_type="text/plain; charset=utf-8")

@@ -198,8 +198,8 @@ if LOG_LEVEL not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
 
 
 def not_about_health(record: logging.LogRecord) -> bool:
-    """Not ready is what /health/ready is there to say: Django would call it an error each time."""
-    return not getattr(getattr(record, "request", None), "path", "").startswith("/health/")
+    """Not ready is what these addresses are there to say: Django would call it an error each time."""
+    return not getattr(getattr(record, "request", None), "path", "").startswith(("/health/", "/ready"))
 
 
 LOGGING = {

@@ -1,4 +1,4 @@
-"""Every address. `POST /api/logs` doesn't come here: see monitor/asgi.py."""
+"""Every address but those of `logs.edge.WAYS`: see monitor/asgi.py."""
 
 from django.contrib import admin
 from django.contrib.auth.views import LogoutView
@@ -25,4 +25,5 @@ urlpatterns = [
     path("api/logs/<str:record_id>/context", api.context, name="api-context"),
     path("health/live", health.live, name="health-live"),
     path("health/ready", health.ready, name="health-ready"),
+    path("ready", health.takes_lines, name="ready"),
 ]

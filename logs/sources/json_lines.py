@@ -3,21 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 from msgspec import Raw
 
 from logs import shapes
-from logs.lines import Lines
+from logs.sources.ways import Answer, Body, Parsed, Refused, Way
+
+REJECTED_MAX: Final = 100  # reasons in an answer
 
 _decode_array = msgspec.json.Decoder(list[Raw]).decode
 
 
-class Parsed(msgspec.Struct):
-    """What a body held, with the lines' places as sequences. Rejected lines are (number from 1, reason)."""
+class JsonLines(Way):
+    """`POST /api/logs`."""
 
-    records: Lines
-    rejected: list[tuple[int, str]]
+    # curl's --data says x-www-form-urlencoded if it isn't told otherwise: the body decides.
+    content_types = frozenset(
+        {"", "application/json", "application/x-ndjson", "application/ndjson", "application/jsonl", "text/plain",
+         "application/x-www-form-urlencoded", "application/stream+json", "text/json", "application/json-seq"}
+    )  # fmt: skip
+    expected = "application/json or application/x-ndjson"
+
+    def parse(self, body: Body) -> Parsed:
+        parsed = parse(body.data, body.received)
+        if not parsed.records:
+            if not parsed.rejected:
+                raise Refused(
+                    400, "expected a JSON object, an array of objects or an object per line, got an empty body"
+                )
+            raise Refused(400, parsed.rejected[0][1], rejected=parsed.rejected)
+        return parsed
+
+    def taken(self, parsed: Parsed, content_type: str) -> Answer:
+        return _answer(202, {"accepted": len(parsed.records), "rejected": _listed(parsed.rejected)})
+
+    def refused(self, refused: Refused, content_type: str) -> Answer:
+        more = {} if refused.rejected is None else {"accepted": 0, "rejected": _listed(refused.rejected)}
+        return _answer(refused.status, {"error": refused.error, **more})
+
+
+def _listed(rejected: Sequence[tuple[int, str]]) -> list[dict[str, object]]:
+    return [{"line": line, "error": error} for line, error in rejected[:REJECTED_MAX]]
+
+
+def _answer(status: int, answer: dict[str, object]) -> Answer:
+    return Answer(status, "application/json", msgspec.json.encode(answer))
 
 
 def parse(body: bytes, received: int) -> Parsed:

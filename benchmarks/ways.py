@@ -65,9 +65,9 @@ def loki_lines(lines: list[Line]) -> bytes:
 def loki_protobuf(lines: list[Line]) -> bytes:
     import cramjam
 
-    from logs.sources.loki import _push_request
+    from logs.sources.loki import _message
 
-    push = _push_request()()
+    push = _message("bytes")()
     for (service, level), of in grouped(lines, "service", "level").items():
         stream = push.streams.add(labels=f'{{service_name="{service}",level="{level}"}}'.encode())
         for line in of:

@@ -485,12 +485,8 @@ def has_nested_id(metadata: bytes) -> bool:
 
 def lift(ids: dict[str, str], metadata: bytes) -> None:
     """Fills missing ids from the top of the metadata and from its "context" object, where services put them."""
-    lift_from(ids, _decode(metadata))
-
-
-def lift_from(ids: dict[str, str], metadata: Mapping[str, Any]) -> None:
-    """`lift` for metadata that is not JSON yet."""
-    for place in (metadata, metadata.get("context")):
+    top = _decode(metadata)
+    for place in (top, top.get("context")):
         for name, value in _scalars(place):
             field = canonical_field(name)
             if field in ids and not ids[field] and len(value) <= ID_MAX:

@@ -101,8 +101,8 @@ class Known(msgspec.Struct, frozen=True):
                     del rest[name]
             elif field not in own and len(value) <= place:
                 own[field] = rest.pop(name)
-        if service and canonical_field(SERVICE_LABELS[rank]) == "service":
-            del rest[SERVICE_LABELS[rank]]  # what "job" or "container" says stays: it is something of its own
+        if service and canonical_field(label := SERVICE_LABELS[rank]) == "service" and rest[label] == service:
+            del rest[label]  # what "job" or "container" says stays: it is something of its own
         return cls(service, level, own, rest)
 
     @property
@@ -161,7 +161,7 @@ class _OldEntry(msgspec.Struct, gc=False):
     line: str
 
 
-class _Stream(msgspec.Struct):
+class _Stream(msgspec.Struct, gc=False):
     stream: dict[str, Any] = {}
     values: list[_Value] = []
     labels: str = ""  # these two are of /api/prom/push
@@ -206,47 +206,64 @@ def _micros(value: int | str) -> int:
 
 
 def _from_protobuf(data: bytes, longest: int) -> Iterator[Stream]:
-    from google.protobuf.message import DecodeError
-
     try:
         if cramjam.snappy.decompress_raw_len(data) > longest:
             raise too_long(longest)
-        push = _push_request().FromString(bytes(cramjam.snappy.decompress_raw(data)))
+        push = _push_request(bytes(cramjam.snappy.decompress_raw(data)))
     except cramjam.DecompressionError as error:
         raise Refused(400, f"expected protobuf packed as a snappy block: {error}") from None
-    except DecodeError as error:
-        raise Refused(400, f"expected a PushRequest of Loki as protobuf: {error}") from None
     for stream in push.streams:
         yield (
-            parse_labels(_text(stream.labels)),
+            parse_labels(stream.labels),
             [
                 Entry(
                     entry.timestamp.seconds * 1_000_000 + entry.timestamp.nanos // 1_000,
-                    _text(entry.line),
-                    {_text(pair.name): _text(pair.value) for pair in entry.structured_metadata},
+                    entry.line,
+                    {pair.name: pair.value for pair in entry.structured_metadata},
                 )
                 for entry in stream.entries
             ],
         )
 
 
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "replace")
+def _push_request(data: bytes) -> Any:
+    from google.protobuf.message import DecodeError
+
+    try:
+        return _message("string").FromString(data)
+    except DecodeError:
+        pass
+    try:
+        # A text that is no UTF-8 makes the whole body unreadable: then what is none is replaced first.
+        push = _message("bytes").FromString(data)
+    except DecodeError as error:
+        raise Refused(400, f"expected a PushRequest of Loki as protobuf: {error}") from None
+    for stream in push.streams:
+        stream.labels = _repaired(stream.labels)
+        for entry in stream.entries:
+            entry.line = _repaired(entry.line)
+            for pair in entry.structured_metadata:
+                pair.name, pair.value = _repaired(pair.name), _repaired(pair.value)
+    return _message("string").FromString(push.SerializeToString())
+
+
+def _repaired(text: bytes) -> bytes:
+    return text.decode("utf-8", "replace").encode()
 
 
 @cache
-def _push_request() -> Any:
+def _message(text: str) -> Any:
+    """The class of PushRequest, with texts as "string" or, which looks the same on the wire, as "bytes"."""
     from logs.sources import messages
 
-    # Texts are declared as bytes, which look the same: a program's line need not be UTF-8.
     return messages.classes(
         "pharos.loki",
         {
             "PushRequest": [("Stream[]", "streams", 1)],
-            "Stream": [("bytes", "labels", 1), ("Entry[]", "entries", 2)],
-            "Entry": [("Timestamp", "timestamp", 1), ("bytes", "line", 2), ("Pair[]", "structured_metadata", 3)],
+            "Stream": [(text, "labels", 1), ("Entry[]", "entries", 2)],
+            "Entry": [("Timestamp", "timestamp", 1), (text, "line", 2), ("Pair[]", "structured_metadata", 3)],
             "Timestamp": [("int64", "seconds", 1), ("int32", "nanos", 2)],
-            "Pair": [("bytes", "name", 1), ("bytes", "value", 2)],
+            "Pair": [(text, "name", 1), (text, "value", 2)],
         },
     )["PushRequest"]
 

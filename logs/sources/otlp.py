@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -17,6 +17,7 @@ from msgspec import Raw
 from logs.lines import Lines
 from logs.plain import read
 from logs.records import (
+    ID_FIELDS,
     ID_MAX,
     LINE_MAX,
     NAME_MAX,
@@ -24,9 +25,9 @@ from logs.records import (
     Level,
     LogRecord,
     RecordError,
+    canonical_field,
     from_fields,
     is_plausible,
-    lift_from,
     parse_level,
     with_rest,
 )
@@ -130,7 +131,14 @@ class _Reading:
         timestamp = self.timestamp(record, attributes)
         ids = {"request_id": "", "trace_id": self.encoding.id(record.trace_id),
                "span_id": self.encoding.id(record.span_id)}  # fmt: skip
-        lift_from(ids, attributes)
+        for key, value in attributes.items():
+            if (
+                (field := _id_field(key))
+                and not ids[field]
+                and isinstance(value, str | int)
+                and len(str(value)) <= ID_MAX
+            ):
+                ids[field] = str(value)
         level = _level(record, attributes)
         title, message, logger, inner = record.event_name or "", "", scope, b"{}"
         if (level is None and isinstance(body, str)) or isinstance(body, dict):
@@ -156,6 +164,12 @@ class _Reading:
             return nanos // 1_000
         attributes["timestamp"] = nanos
         return self.received
+
+
+@lru_cache(maxsize=1_024)
+def _id_field(key: str) -> str:
+    """The id of a record that an attribute is; "" if it is none."""
+    return field if (field := canonical_field(key) or "") in ID_FIELDS else ""
 
 
 class _Origin(NamedTuple):
@@ -272,7 +286,7 @@ _protobuf: Final = Encoding(_from_protobuf, _value_of_message, _id_of_bytes)
 # --- JSON ----------------------------------------------------------------------------------------------------------
 
 
-class _Value(msgspec.Struct, rename="camel"):
+class _Value(msgspec.Struct, rename="camel", gc=False):
     string_value: str | None = None
     bool_value: bool | None = None
     int_value: int | str | None = None
@@ -282,20 +296,20 @@ class _Value(msgspec.Struct, rename="camel"):
     bytes_value: str | None = None
 
 
-class _Values(msgspec.Struct):
+class _Values(msgspec.Struct, gc=False):
     values: list[_Value] | None = None
 
 
-class _Pair(msgspec.Struct):
+class _Pair(msgspec.Struct, gc=False):
     key: str = ""
     value: _Value | None = None
 
 
-class _Pairs(msgspec.Struct):
+class _Pairs(msgspec.Struct, gc=False):
     values: list[_Pair] | None = None
 
 
-class _Record(msgspec.Struct, rename="camel"):
+class _Record(msgspec.Struct, rename="camel", gc=False):
     time_unix_nano: int | str | None = None
     observed_time_unix_nano: int | str | None = None
     severity_number: int | str | None = None
@@ -307,25 +321,25 @@ class _Record(msgspec.Struct, rename="camel"):
     event_name: str | None = None
 
 
-class _Scope(msgspec.Struct):
+class _Scope(msgspec.Struct, gc=False):
     name: str | None = None
 
 
-class _ScopeLogs(msgspec.Struct, rename="camel"):
+class _ScopeLogs(msgspec.Struct, rename="camel", gc=False):
     scope: _Scope | None = None
     log_records: list[_Record] | None = None
 
 
-class _Resource(msgspec.Struct):
+class _Resource(msgspec.Struct, gc=False):
     attributes: list[_Pair] | None = None
 
 
-class _ResourceLogs(msgspec.Struct, rename="camel"):
+class _ResourceLogs(msgspec.Struct, rename="camel", gc=False):
     resource: _Resource | None = None
     scope_logs: list[_ScopeLogs] | None = None
 
 
-class _Request(msgspec.Struct, rename="camel"):
+class _Request(msgspec.Struct, rename="camel", gc=False):
     resource_logs: list[_ResourceLogs] | None = None
 
 
@@ -337,12 +351,11 @@ _SNAKE: Final = {
     for place, field in enumerate(struct.__struct_fields__)
     if "_" in field
 }
-_SNAKE_NAMES: Final = tuple(f'"{name}":'.encode() for name in _SNAKE)
 
 
 def _from_json(data: bytes) -> Any:
     try:
-        if any(name in data for name in _SNAKE_NAMES):
+        if b'"resource_logs"' in data:
             data = _encode(_in_camel(msgspec.json.decode(data)))
         return leniently(_decode, data)
     except (msgspec.DecodeError, RecordError, RecursionError) as error:

@@ -20,6 +20,7 @@ up: $(VENV)/.installed ## Starts Pharos at http://127.0.0.1:8000/, until Ctrl-C
 
 test: ## Installs what the tests need, then runs the checks and all tests
 	@scripts/test-system
+	@scripts/test-node
 	@$(MAKE) lint
 	@$(MAKE) pytest
 

@@ -273,6 +273,20 @@ def browser() -> str | None:
     return next((path for name in names if (path := shutil.which(name))), None)
 
 
+# --- Node ----------------------------------------------------------------------------------------------------------
+
+NO_NODE: Final = (
+    "The Node packages that send lines are not here: run scripts/test-node (it needs Node.js 20 or newer and npm), "
+    "or set SKIP_NODE=1 to go without the tests that need them."
+)
+NODE_MODULES: Final = Path(__file__).parent.parent / "var" / "tests" / "node" / "node_modules"
+
+
+def node() -> bool:
+    """Whether Node.js is here, with the packages of scripts/test-node."""
+    return shutil.which("node") is not None and (NODE_MODULES.parent / ".installed").exists()
+
+
 # --- The set of a whole run ----------------------------------------------------------------------------------------
 
 

@@ -84,10 +84,11 @@ class Known(msgspec.Struct, frozen=True):
     rest: dict[str, str]  # for the metadata
 
     @classmethod
-    def of(cls, labels: Mapping[str, str]) -> Known:
+    def of(cls, labels: Mapping[str, str], services: int = len(SERVICE_LABELS)) -> Known:
+        """Of SERVICE_LABELS the first `services` name one."""
         rest = dict(labels)
         own: dict[str, str] = {}
-        service, rank, level = "", len(SERVICE_LABELS), None
+        service, rank, level = "", services, None
         for name, value in labels.items():
             if (role := _role(name)) is None or not value:
                 continue
@@ -110,8 +111,8 @@ class Known(msgspec.Struct, frozen=True):
         return sum(len(name) + len(value) for name, value in self.rest.items())
 
     def with_metadata(self, metadata: Mapping[str, str]) -> Known:
-        """Metadata of one entry says more than the labels of all."""
-        more = Known.of(metadata)
+        """Metadata of one entry says more than the labels of all. Its "name" or "job" is hardly that of a service."""
+        more = Known.of(metadata, services=2)
         level = self.level if more.level is None else more.level
         return Known(more.service or self.service, level, self.own | more.own, self.rest | more.rest)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import json
+import threading
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
@@ -13,14 +16,19 @@ import redis
 from asgiref.sync import sync_to_async
 from django.db import OperationalError
 from django.test import override_settings
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from accounts import keys
 from accounts.models import Scope
+from logs import edge
 from logs.edge import Edge
+from logs.sources.ways import Body, Parsed
 from logs.store import codec
 from monitor import valkey
 from tests import servers
 from tests.logs.corpus import in_stream
+from tests.logs.ways import JSON, PROTOBUF, loki_push, loki_stream, otlp
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.asyncio]
 
@@ -36,12 +44,12 @@ async def key() -> str:
 
 @pytest.fixture
 async def http(redis_client: redis.Redis, key: str) -> AsyncIterator[httpx.AsyncClient]:
-    edge = Edge()
+    application = Edge()
     headers = {"authorization": f"Bearer {key}"}
-    transport = httpx.ASGITransport(app=edge)  # type: ignore[arg-type]
+    transport = httpx.ASGITransport(app=application)  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=transport, base_url="http://pharos", headers=headers) as client:
         yield client
-    await edge.close()
+    await application.close()
 
 
 def waiting(client: redis.Redis) -> list[str]:
@@ -185,33 +193,173 @@ async def test_a_body_of_unknown_length_is_bounded_as_well(http: httpx.AsyncClie
     assert (await http.post("/api/logs", content=endless())).status_code == 413
 
 
+# --- Other ways in -------------------------------------------------------------------------------------------------
+
+LOKI = json.dumps({"streams": [{"stream": {"app": "shop"}, "values": [["1790000000000000000", "hello"]]}]}).encode()
+OTLP = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [{"body": {"stringValue": "hello"}}]}]}]}).encode()
+LOKI_PROTOBUF = loki_push(loki_stream(b'{app="shop"}', (1_790_000_000_000_000_000, b"hello", {})))
+OTLP_PROTOBUF = otlp(body=AnyValue(string_value="hello"))
+WAYS_IN = [
+    ("/loki/api/v1/push", JSON, LOKI, 204),
+    ("/loki/api/v1/push", PROTOBUF, LOKI_PROTOBUF, 204),
+    ("/loki/api/v1/push", "", LOKI_PROTOBUF, 204),
+    ("/api/prom/push/", JSON + "; charset=utf-8", LOKI, 204),
+    ("/v1/logs", JSON, OTLP, 200),
+    ("/v1/logs", PROTOBUF, OTLP_PROTOBUF, 200),
+    ("/otlp/v1/logs", PROTOBUF, OTLP_PROTOBUF, 200),
+]
+
+
+def reason(answer: httpx.Response) -> str:
+    """Whatever form the protocol gives it."""
+    kind = answer.headers["content-type"]
+    if kind == PROTOBUF:
+        return str(Status.FromString(answer.content).message)
+    if kind == JSON:
+        return str(answer.json()["message"])
+    assert kind == "text/plain; charset=utf-8"
+    return answer.text.strip()
+
+
+@pytest.mark.parametrize("encoding", ["", "gzip", "zstd"])
+@pytest.mark.parametrize(("path", "kind", "body", "status"), WAYS_IN)
+async def test_each_way_in_is_taken_packed_or_not(
+    http: httpx.AsyncClient,
+    redis_client: redis.Redis,
+    path: str,
+    kind: str,
+    body: bytes,
+    status: int,
+    encoding: str,
+) -> None:
+    pack: dict[str, Any] = {"": bytes, "gzip": gzip.compress, "zstd": codec.compress}
+    packed = pack[encoding](body)
+    answer = await http.post(path, content=packed, headers={"content-type": kind, "content-encoding": encoding})
+    assert answer.status_code == status
+    assert ("content-length" in answer.headers) == (status != 204)
+    assert answer.headers.get("content-type") == (kind if status == 200 else None)
+    assert waiting(redis_client) == ["hello"]
+
+
+async def test_a_body_of_many_lines_is_read_beside_the_event_loop(
+    http: httpx.AsyncClient, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[threading.Thread] = []
+    way = edge.WAYS["/loki/api/v1/push"]
+    parse = way.parse
+
+    def watched(body: Body) -> Parsed:
+        threads.append(threading.current_thread())
+        return parse(body)
+
+    monkeypatch.setattr(way, "parse", watched)
+    entries = [(1_790_000_000_000_000_000 + n, b"%06d" % (n * 7_919), dict[bytes, bytes]()) for n in range(3_000)]
+    body = loki_push(loki_stream(b"{}", *entries))
+    for packed, encoding in ((body, "snappy"), (gzip.compress(body), "gzip")):
+        answer = await http.post("/loki/api/v1/push", content=packed, headers={"content-encoding": encoding})
+        assert answer.status_code == 204
+    assert len(threads) == 2
+    assert threading.main_thread() not in threads
+    assert len(waiting(redis_client)) == 6_000
+
+
+@pytest.mark.parametrize(("path", "kind", "body", "status"), WAYS_IN)
+@pytest.mark.parametrize(
+    ("headers", "refused", "error"),
+    [
+        ({"authorization": ""}, 401, "expected an API key"),
+        ({"authorization": "Bearer pharos_wrong"}, 401, "unknown or revoked"),
+        ({"content-encoding": "br"}, 415, "expected Content-Encoding"),
+        ({"content-encoding": "gzip"}, 400, "the body is no gzip"),
+    ],
+)
+async def test_each_way_in_refuses_in_its_own_form(
+    http: httpx.AsyncClient,
+    path: str,
+    kind: str,
+    body: bytes,
+    status: int,
+    headers: dict[str, str],
+    refused: int,
+    error: str,
+) -> None:
+    answer = await http.post(path, content=body, headers={"content-type": kind.partition(";")[0], **headers})
+    assert answer.status_code == refused
+    assert error in reason(answer)
+    assert ("www-authenticate" in answer.headers) == (refused == 401)
+
+
+@pytest.mark.parametrize(("path", "expected"), [("/loki/api/v1/push", "application/x-protobuf"), ("/v1/logs", JSON)])
+async def test_another_type_is_a_415_that_names_the_usual_ones(
+    http: httpx.AsyncClient, path: str, expected: str
+) -> None:
+    answer = await http.post(path, content=LINE, headers={"content-type": "text/csv"})
+    assert answer.status_code == 415
+    assert expected in reason(answer)
+    assert "'text/csv'" in reason(answer)
+
+
+@override_settings(LOG_BODY_MAX=1_000)
+@pytest.mark.parametrize(("path", "kind"), [(path, kind) for path, kind, _, _ in WAYS_IN[:6]])
+async def test_a_bomb_is_a_413_on_each_way_in(http: httpx.AsyncClient, path: str, kind: str) -> None:
+    headers = {"content-type": kind, "content-encoding": "gzip"}
+    answer = await http.post(path, content=gzip.compress(b" " * 500_000), headers=headers)
+    assert answer.status_code == 413
+    assert "PHAROS_LOG_BODY_MAX_BYTES" in reason(answer)
+
+
+@pytest.mark.parametrize(
+    "authorize",
+    [
+        lambda key: {"authorization": "Basic " + base64.b64encode(f"any:{key}".encode()).decode()},
+        lambda key: {"authorization": "", "x-api-key": key},
+    ],
+)
+async def test_the_key_is_taken_as_clients_of_loki_send_it(
+    http: httpx.AsyncClient, key: str, authorize: Callable[[str], dict[str, str]]
+) -> None:
+    headers = {"content-type": JSON, "x-scope-orgid": "tenant-1", **authorize(key)}
+    assert (await http.post("/loki/api/v1/push", content=LOKI, headers=headers)).status_code == 204
+
+
+async def test_only_writing_to_an_address_of_a_way_in_is_for_the_edge() -> None:
+    assert edge.serves({"method": "POST", "path": "/v1/logs"})
+    assert edge.serves({"method": "POST", "path": "/loki/api/v1/push/"})
+    assert not edge.serves({"method": "GET", "path": "/api/logs"})
+    assert not edge.serves({"method": "POST", "path": "/v1/traces"})
+
+
 # --- Overload ------------------------------------------------------------------------------------------------------
 
 
-async def test_a_long_backlog_is_a_429_with_retry_after(http: httpx.AsyncClient, redis_client: redis.Redis) -> None:
-    for n in range(2_000):
+@pytest.mark.parametrize(("path", "kind", "body", "status"), [("/api/logs", JSON, LINE, 202), *WAYS_IN])
+async def test_a_long_backlog_is_a_429_with_retry_after(
+    http: httpx.AsyncClient, redis_client: redis.Redis, path: str, kind: str, body: bytes, status: int
+) -> None:
+    for n in range(200):
         redis_client.xadd("pharos:logs", {"message": "x" * 2_000 + str(n)})
-    with override_settings(LOG_BACKLOG_MAX=1 << 20):
-        answer = await http.post("/api/logs", content=LINE)
+    with override_settings(LOG_BACKLOG_MAX=100 << 10):
+        answer = await http.post(path, content=body, headers={"content-type": kind})
     assert answer.status_code == 429
     assert int(answer.headers["retry-after"]) > 0
-    assert redis_client.xlen("pharos:logs") == 2_000
+    assert redis_client.xlen("pharos:logs") == 200
 
 
 async def test_redis_away_is_a_503_with_retry_after_and_passes(key: str) -> None:
-    edge = Edge()
-    transport = httpx.ASGITransport(app=edge)  # type: ignore[arg-type]
+    application = Edge()
+    transport = httpx.ASGITransport(app=application)  # type: ignore[arg-type]
     headers = {"authorization": f"Bearer {key}"}
     with servers.valkey_server() as (url, first), override_settings(REDIS_URL=url):
         async with httpx.AsyncClient(transport=transport, base_url="http://pharos", headers=headers) as http:
             assert (await http.post("/api/logs", content=LINE)).status_code == 202
             first.process.terminate()
             first.process.wait()
-            answer = await http.post("/api/logs", content=LINE)
-            assert answer.status_code == 503
-            assert int(answer.headers["retry-after"]) > 0
+            for path, kind, body in (("/api/logs", JSON, LINE), *(way[:3] for way in WAYS_IN)):
+                answer = await http.post(path, content=body, headers={"content-type": kind})
+                assert answer.status_code == 503
+                assert int(answer.headers["retry-after"]) > 0
             second = servers.start_valkey(first.directory, first.directory / "valkey.sock", valkey.free_port())
             assert (await http.post("/api/logs", content=LINE)).status_code == 202
-            await edge.close()
+            await application.close()
         second.process.terminate()
         second.process.wait()

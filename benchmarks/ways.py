@@ -65,17 +65,20 @@ def loki_lines(lines: list[Line]) -> bytes:
 def loki_protobuf(lines: list[Line]) -> bytes:
     import cramjam
 
-    from logs.sources.loki import _message
+    from logs.sources.loki import _classes
 
-    push = _message("bytes")()
+    kinds = _classes()
+    push = kinds["PushRequest"]()
     for (service, level), of in grouped(lines, "service", "level").items():
-        stream = push.streams.add(labels=f'{{service_name="{service}",level="{level}"}}'.encode())
+        stream = kinds["Stream"](labels=f'{{service_name="{service}",level="{level}"}}'.encode())
         for line in of:
-            entry = stream.entries.add(line=line["message"].encode())
+            entry = kinds["Entry"](line=line["message"].encode())
             entry.timestamp.seconds, micros = divmod(line["ts"], 1_000_000)
             entry.timestamp.nanos = micros * 1_000
             for name, value in _structured(line).items():
                 entry.structured_metadata.add(name=name.encode(), value=value.encode())
+            stream.entries.append(entry.SerializeToString())
+        push.streams.append(stream.SerializeToString())
     return bytes(cramjam.snappy.compress_raw(push.SerializeToString()))
 
 

@@ -210,63 +210,56 @@ def _from_protobuf(data: bytes, longest: int) -> Iterator[Stream]:
     try:
         if cramjam.snappy.decompress_raw_len(data) > longest:
             raise too_long(longest)
-        push = _push_request(bytes(cramjam.snappy.decompress_raw(data)))
+        streams = _message("PushRequest", bytes(cramjam.snappy.decompress_raw(data))).streams
     except cramjam.DecompressionError as error:
         raise Refused(400, f"expected protobuf packed as a snappy block: {error}") from None
-    for stream in push.streams:
-        yield (
-            parse_labels(stream.labels),
-            [
-                Entry(
-                    entry.timestamp.seconds * 1_000_000 + entry.timestamp.nanos // 1_000,
-                    entry.line,
-                    {pair.name: pair.value for pair in entry.structured_metadata},
-                )
-                for entry in stream.entries
-            ],
-        )
+    total = WrittenOut(longest)
+    total.add(len(streams), 0)
+    for packed in streams:
+        stream = _message("Stream", packed)
+        total.add(len(stream.entries), 0)
+        yield parse_labels(_text(stream.labels)), list(map(_entry, stream.entries))
 
 
-def _push_request(data: bytes) -> Any:
+def _entry(packed: bytes) -> Entry:
+    entry = _message("Entry", packed)
+    return Entry(
+        entry.timestamp.seconds * 1_000_000 + entry.timestamp.nanos // 1_000,
+        _text(entry.line),
+        {_text(pair.name): _text(pair.value) for pair in entry.structured_metadata},
+    )
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
+
+
+def _message(name: str, data: bytes) -> Any:
     from google.protobuf.message import DecodeError
 
     try:
-        return _message("string").FromString(data)
-    except DecodeError:
-        pass
-    try:
-        # A text that is no UTF-8 makes the whole body unreadable: then what is none is replaced first.
-        push = _message("bytes").FromString(data)
+        return _classes()[name].FromString(data)
     except DecodeError as error:
         raise Refused(400, f"expected a PushRequest of Loki as protobuf: {error}") from None
-    for stream in push.streams:
-        stream.labels = _repaired(stream.labels)
-        for entry in stream.entries:
-            entry.line = _repaired(entry.line)
-            for pair in entry.structured_metadata:
-                pair.name, pair.value = _repaired(pair.name), _repaired(pair.value)
-    return _message("string").FromString(push.SerializeToString())
-
-
-def _repaired(text: bytes) -> bytes:
-    return text.decode("utf-8", "replace").encode()
 
 
 @cache
-def _message(text: str) -> Any:
-    """The class of PushRequest, with texts as "string" or, which looks the same on the wire, as "bytes"."""
+def _classes() -> dict[str, Any]:
+    """A body is taken apart level by level, and one entry at a time: all at once, empty messages would take sixty
+    times the bytes that they came in. Texts are bytes, too, which look the same: a program's line need not be UTF-8.
+    """
     from logs.sources import messages
 
     return messages.classes(
         "pharos.loki",
         {
-            "PushRequest": [("Stream[]", "streams", 1)],
-            "Stream": [(text, "labels", 1), ("Entry[]", "entries", 2)],
-            "Entry": [("Timestamp", "timestamp", 1), (text, "line", 2), ("Pair[]", "structured_metadata", 3)],
+            "PushRequest": [("bytes[]", "streams", 1)],
+            "Stream": [("bytes", "labels", 1), ("bytes[]", "entries", 2)],
+            "Entry": [("Timestamp", "timestamp", 1), ("bytes", "line", 2), ("Pair[]", "structured_metadata", 3)],
             "Timestamp": [("int64", "seconds", 1), ("int32", "nanos", 2)],
-            "Pair": [(text, "name", 1), (text, "value", 2)],
+            "Pair": [("bytes", "name", 1), ("bytes", "value", 2)],
         },
-    )["PushRequest"]
+    )
 
 
 # --- Labels as text ------------------------------------------------------------------------------------------------

@@ -224,6 +224,11 @@ def test_protobuf_that_is_no_push_is_refused_with_the_reason(data: bytes, reason
     assert reason in found.error
 
 
+def test_empty_messages_count_as_lines_do() -> None:
+    for data in (field(1, b"") * 20_000, field(1, field(2, b"") * 20_000)):
+        assert refused(bytes(cramjam.snappy.compress_raw(data)), PROTOBUF).status == 413
+
+
 def test_a_snappy_bomb_is_never_unpacked() -> None:
     assert refused(b"\xff\xff\xff\xff\x0f" + b"\xfe\x01\x00" * 1_000, PROTOBUF).status == 413
     assert refused(bytes(cramjam.snappy.compress_raw(b"\n" * (LONGEST + 1))), PROTOBUF).status == 413

@@ -261,6 +261,24 @@ def test_a_record_that_is_too_long_or_has_no_time_is_counted_and_the_others_are_
     assert response.partial_success.error_message == answer["errorMessage"]
 
 
+def test_a_record_that_cannot_be_read_is_alone_in_that() -> None:
+    fine, bad = field(2, 9) + field(5, field(1, b"fine")), field(3, b"\xff is no UTF-8")
+    data = field(1, field(2, field(2, bad) + field(2, fine)))
+    parsed = way.parse(body(data, PROTOBUF))
+    assert [record.message for record in parsed.records] == ["fine"]
+    ((number, reason),) = parsed.rejected
+    assert number == 1
+    assert reason.startswith("expected a LogRecord as protobuf")
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_empty_messages_count_as_lines_do(depth: int) -> None:
+    data = field(depth and 2 or 1, b"") * 20_000
+    for level in range(depth):
+        data = field(1 if level == depth - 1 else 2, data)
+    assert refused(data, PROTOBUF).status == 413
+
+
 def test_success_says_nothing_of_rejected_records() -> None:
     parsed = way.parse(body(EXAMPLE, JSON))
     assert way.taken(parsed, JSON) == (200, JSON, b"{}")

@@ -273,7 +273,7 @@ def test_a_record_that_cannot_be_read_is_alone_in_that() -> None:
 
 @pytest.mark.parametrize("depth", [0, 1, 2])
 def test_empty_messages_count_as_lines_do(depth: int) -> None:
-    data = field(depth and 2 or 1, b"") * 20_000
+    data = field(2 if depth else 1, b"") * 20_000
     for level in range(depth):
         data = field(1 if level == depth - 1 else 2, data)
     assert refused(data, PROTOBUF).status == 413

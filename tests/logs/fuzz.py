@@ -54,7 +54,7 @@ def parsers() -> dict[str, Parser]:
     os.environ.setdefault("PHAROS_SECRET_KEY", "nothing is kept here")
     django.setup()
     from logs import edge, query, stream
-    from logs.sources import json_lines
+    from logs.sources import json_lines, ways
     from logs.store import codec
 
     def unpack(encoding: str) -> Callable[[bytes], object]:
@@ -81,9 +81,9 @@ def parsers() -> dict[str, Parser]:
             (b"entry\n" + LINE, b"level,service,message,n\nwarn,shop,hello,1", b"chunk,seal\nabc,def"),
             (stream.EntryError,),
         ),
-        "gzip": Parser(unpack("gzip"), (gzip.compress(LINE * 9), gzip.compress(b"\0" * 5_000_000)), (edge.Refused,)),
-        "deflate": Parser(unpack("deflate"), (zlib.compress(LINE), zlib.compress(LINE)[2:-4]), (edge.Refused,)),
-        "zstd": Parser(unpack("zstd"), (codec.compress(LINE), codec.compress(b"\0" * 5_000_000)), (edge.Refused,)),
+        "gzip": Parser(unpack("gzip"), (gzip.compress(LINE * 9), gzip.compress(b"\0" * 5_000_000)), (ways.Refused,)),
+        "deflate": Parser(unpack("deflate"), (zlib.compress(LINE), zlib.compress(LINE)[2:-4]), (ways.Refused,)),
+        "zstd": Parser(unpack("zstd"), (codec.compress(LINE), codec.compress(b"\0" * 5_000_000)), (ways.Refused,)),
     }  # fmt: skip
 
 

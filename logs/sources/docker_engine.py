@@ -7,7 +7,6 @@ have been the same in all.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -45,6 +44,10 @@ class RefusedError(EngineError):
 
 class BrokenOffError(EngineError):
     """An answer that has begun does not go on."""
+
+
+# A proxy answers 504 when a log was silent for long.
+_KINDS: Final = {403: RefusedError, 404: NotFoundError, 504: BrokenOffError}
 
 
 class Summary(msgspec.Struct, rename="pascal"):
@@ -169,38 +172,34 @@ class Engine:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         timeout = aiohttp.ClientTimeout(None if endless else TIMEOUT, sock_connect=CONNECT_TIMEOUT)
         try:
-            # The headers of an endless answer come at once, too.
-            async with asyncio.timeout(TIMEOUT):
-                answer = await self._session.get(path, params=parameters, timeout=timeout)
-        except (aiohttp.ClientError, OSError) as error:
+            # The engine sends the head of a log with its first line only, maybe after days.
+            async with self._session.get(path, params=parameters, timeout=timeout) as answer:
+                if answer.status != 200:
+                    raise await self._refused(answer, path)
+                yield answer
+                answer.close()
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise self._unreachable(error) from None
-        try:
-            if answer.status != 200:
-                raise await self._refused(answer, path)
-            yield answer
         except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
             raise BrokenOffError(f"The engine at {self.address} broke off: {error or type(error).__name__}.") from None
-        finally:
-            answer.close()
 
-    def _unreachable(self, error: Exception) -> EngineError:
+    def _unreachable(self, error: aiohttp.ClientError) -> EngineError:
         cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
         if isinstance(cause, PermissionError):
             return EngineError(
                 f"This user may not open {self._path or self.address}: put a socket proxy before it "
                 "(docs/sending-logs.md, Docker), or add the user to the group docker and start anew."
             )
-        reason = "it takes too long" if isinstance(error, TimeoutError) else getattr(cause, "strerror", "") or cause
+        reason = getattr(cause, "strerror", "") or "nobody answers"
         return EngineError(f"There is no Docker engine at {self.address}: {reason}.")
 
     async def _refused(self, answer: aiohttp.ClientResponse, path: str) -> EngineError:
         text = (await _body(answer)).decode("utf-8", "replace").strip()
         with suppress(ValueError, KeyError, TypeError):  # a proxy has words of its own
             text = str(json.loads(text)["message"])
-        if answer.status == 404:
-            return NotFoundError(text[:500])
-        kind = RefusedError if answer.status == 403 else EngineError
-        return kind(f"The engine at {self.address} answers {path[:60]} with {answer.status}: {text[:500]}")
+        return _KINDS.get(answer.status, EngineError)(
+            f"The engine at {self.address} answers {path[:60]} with {answer.status}: {text[:500]}"
+        )
 
 
 class Chunks:

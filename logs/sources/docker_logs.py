@@ -44,6 +44,7 @@ HISTORY: Final = 1_000  # lines of a container that was there before us
 LOOK_EVERY: Final = 30.0  # seconds; a start is heard at once
 OPENED_AT_ONCE: Final = 8  # so that hundreds of containers don't ask the engine all together
 GROUP_WAIT: Final = 0.5  # seconds that a line waits for the rest of its stack trace
+EVENTS_MIN: Final = 5.0  # seconds; events that end sooner are a fault
 PAUSE, PAUSE_MAX = 0.2, 5.0  # seconds before a log that ended is opened again
 LABEL_MAX: Final = 200  # characters
 
@@ -116,11 +117,16 @@ class Host:
         """Until it is cancelled. Raises EngineError."""
         try:
             while True:
-                with suppress(BrokenOffError):  # a proxy ends what is silent for long
+                began = time.monotonic()
+                try:
                     # First the events, then the list: nothing can start unseen in between.
                     async with self.engine.events() as events:
                         self._read.clear()
                         await self._watch(events)
+                except BrokenOffError:  # a proxy ends what is silent for long
+                    if time.monotonic() - began < EVENTS_MIN:
+                        raise
+                await asyncio.sleep(PAUSE)
         finally:
             tasks = [task for _, task in self._followers.values()]
             for task in tasks:
@@ -150,7 +156,8 @@ class Host:
         self._left_out = 0
         there = {each.id for each in containers}
         self._read &= there
-        self._problems = {each: problem for each, problem in self._problems.items() if each in there}
+        for container in self._problems.keys() - (there - self._followers.keys()):
+            del self._problems[container]  # it is gone, or is followed since the last look
         for each in sorted(followed, key=lambda each: not each.runs):
             if each.runs or each.id not in self._read:
                 self._begin(each, history=HISTORY if first and each.runs else 0)
@@ -212,11 +219,6 @@ class Host:
             del self._followers[follower.id]
         self._say()
 
-    def is_read(self, container: str) -> None:
-        """The engine gives its log."""
-        if self._problems.pop(container, None):
-            self._say()
-
     def key(self, container: str) -> str:
         return f"docker:{self.name}:{container}"
 
@@ -272,7 +274,6 @@ class Follower:
         with suppress(BrokenOffError):
             running = container.state.running
             async with self.host.engine.log(self.id, follow=running, since=since, tail=tail) as chunks:
-                self.host.is_read(self.id)
                 await reading.run(chunks)
         if await self._has_ended(container):
             await reading.finish()

@@ -13,11 +13,11 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Self, TypeVar
-from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
 
+from logs.sources import names
 from logs.sources.docker_lines import LogError, nanoseconds
 
 TIMEOUT: Final = 30.0  # seconds for an answer; a busy engine takes some for a long list
@@ -25,7 +25,6 @@ CONNECT_TIMEOUT: Final = 5.0
 READ_BUFFER: Final = 32 << 10  # bytes of each connection
 ANSWER_MAX: Final = 32 << 20
 EVENT_MAX: Final = 1 << 20
-PORT: Final = 2375
 
 T = TypeVar("T")
 
@@ -109,9 +108,9 @@ class Engine:
     """To be entered as a context. Every method raises EngineError."""
 
     def __init__(self, address: str) -> None:
-        """`address` is unix:///var/run/docker.sock or tcp://host:port. Raises EngineError if it is neither."""
+        """`address` is unix:///var/run/docker.sock or tcp://host:port. Raises NameProblem if it is neither."""
         self.address = address
-        self._base, self._path = _parsed(address)
+        self._base, self._path = names.docker(address)
 
     async def __aenter__(self) -> Self:
         connector: aiohttp.BaseConnector
@@ -229,20 +228,6 @@ class Events:
                 raise EngineError(f"The engine sent an event of more than {EVENT_MAX:,} bytes.")
         line, self._rest = self._rest[:end], self._rest[end + 1 :]
         return _decoded(line, Event)
-
-
-def _parsed(address: str) -> tuple[str, str]:
-    """The base of all addresses, and the path of the socket if it is one."""
-    try:
-        parts = urlsplit(address)
-        if parts.scheme == "unix" and parts.path.startswith("/") and not parts.netloc:
-            return "http://docker", parts.path
-        if parts.scheme in {"tcp", "http"} and parts.hostname:
-            host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-            return f"http://{host}:{parts.port or PORT}", ""
-    except ValueError:
-        pass
-    raise EngineError(f"Expected unix:///var/run/docker.sock or tcp://host:{PORT}, got {address[:200]!r}.")
 
 
 def _living_socket(info: Any) -> socket.socket:

@@ -50,7 +50,6 @@ LABEL_MAX: Final = 200  # characters
 
 OFF: Final = frozenset({"false", "0", "no", "off"})
 SERVICE_LABELS: Final = (
-    "pharos.service",
     "com.docker.compose.service",
     "com.docker.swarm.service.name",
     "io.kubernetes.container.name",
@@ -68,15 +67,17 @@ async def run(source: LogSource, outlet: Outlet, report: Callable[[str], None]) 
     """Until it is cancelled. Raises EngineError when the engine is away."""
     async with Engine(source.name) as engine:
         host = await engine.name() or urlsplit(source.name).hostname or source.name
-        await Host(engine, host, outlet, report).follow()
+        await Host(engine, host, source.service, outlet, report).follow()
 
 
 def wanted(labels: Mapping[str, str]) -> bool:
     return labels.get("pharos.logs", "").strip().lower() not in OFF
 
 
-def service_of(container: Container) -> str:
-    named = (container.labels.get(label, "") for label in SERVICE_LABELS)
+def service_of(container: Container, default: str = "") -> str:
+    """`default` is the source's, for containers that don't say themselves."""
+    labels = container.labels
+    named = [labels.get("pharos.service", ""), default, *(labels.get(label, "") for label in SERVICE_LABELS)]
     return next((name for text in named if (name := _clipped(text, NAME_MAX))), "") or _name(container)
 
 
@@ -103,8 +104,8 @@ def _clipped(text: str, length: int = LABEL_MAX) -> str:
 class Host:
     """The containers of one engine."""
 
-    def __init__(self, engine: Engine, name: str, outlet: Outlet, report: Callable[[str], None]) -> None:
-        self.engine, self.name, self.outlet = engine, name, outlet
+    def __init__(self, engine: Engine, name: str, service: str, outlet: Outlet, report: Callable[[str], None]) -> None:
+        self.engine, self.name, self.service, self.outlet = engine, name, service, outlet
         self.watched = 0  # ns by the engine's clock: since then nothing shall be missed
         self.opening = asyncio.Semaphore(OPENED_AT_ONCE)
         self._report = report
@@ -306,7 +307,7 @@ class Reading:
         self.got = False
         self._host, self._begin = host, begin
         self._key = host.key(container.id)
-        self._service = service_of(container)
+        self._service = service_of(container, host.service)
         known = metadata_of(container, host.name)
         self._labels = {stream: {**known, "stream": stream} for stream in STREAMS}
         self._reader: Reader = Terminal() if container.config.tty else Multiplexed()

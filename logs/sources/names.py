@@ -46,11 +46,12 @@ def syslog(name: str) -> Address:
     return Address(frozenset(_SCHEMES[urlsplit(name).scheme]), host, port)
 
 
-def docker(name: str) -> None:
-    """Raises NameProblem."""
+def docker(name: str) -> tuple[str, str]:
+    """Where all addresses of an engine begin, and the path of its socket if it has one. Raises NameProblem."""
     if name.startswith("unix:///") and len(name) > len("unix:///"):
-        return
+        return "http://docker", name.removeprefix("unix://")
     _host_and_port(name, {"tcp"}, _DOCKER_HELP)
+    return f"http:{name.removeprefix('tcp:')}", ""
 
 
 def files(name: str) -> None:

@@ -12,6 +12,7 @@ from tests import servers
 
 PARTS: dict[str, tuple[Callable[[], bool], str]] = {
     "postgres": (lambda: "postgres" in settings.DATABASES, servers.NO_POSTGRES),
+    "docker": (servers.can_docker, servers.NO_DOCKER),
     "browser": (lambda: servers.browser() is not None, servers.NO_BROWSER),
     "rsyslog": (lambda: servers.program("rsyslogd") is not None, servers.missing("rsyslog")),
     "logrotate": (lambda: servers.program("logrotate") is not None, servers.missing("logrotate")),
@@ -21,6 +22,7 @@ PARTS: dict[str, tuple[Callable[[], bool], str]] = {
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "postgres: needs PostgreSQL (skipped with SKIP_POSTGRES=1)")
+    config.addinivalue_line("markers", "docker: needs a Docker engine (skipped with SKIP_DOCKER=1)")
     config.addinivalue_line("markers", "browser: needs Chromium (skipped with SKIP_BROWSER=1)")
     config.addinivalue_line("markers", "rsyslog: needs rsyslogd (skipped with SKIP_RSYSLOG=1)")
     config.addinivalue_line("markers", "logrotate: needs logrotate (skipped with SKIP_LOGROTATE=1)")

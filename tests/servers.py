@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import io
 import os
 import pwd
 import shutil
 import signal
 import socket
 import subprocess
+import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -201,6 +203,56 @@ def postgres_server() -> Iterator[tuple[str, Server]]:
         yield f"postgres://postgres@127.0.0.1:{port}/postgres", server
     finally:
         server.stop()
+
+
+# --- Docker --------------------------------------------------------------------------------------------------------
+
+NO_DOCKER = (
+    "A Docker engine can't be started here: run scripts/test-system and the tests as root, or install your system's "
+    "packages `docker.io` and `busybox-static`, or set SKIP_DOCKER=1 to go without the tests that need it."
+)
+IMAGE = "busybox:local"
+
+
+def can_docker() -> bool:
+    return os.getuid() == 0 and all(shutil.which(name) for name in ("dockerd", "busybox"))
+
+
+def start_docker(directory: Path, *sockets: Path) -> Server:
+    """An engine that shares nothing with one that runs here already; containers have no network. It keeps its data."""
+    command: list[str | Path] = [
+        "dockerd", "--data-root", directory / "data", "--exec-root", directory / "exec",
+        "--pidfile", directory / "docker.pid", "--bridge", "none", "--iptables=false", "--ip6tables=false",
+        "--shutdown-timeout", "1",
+    ]  # fmt: skip
+    for path in sockets:
+        command += ["-H", f"unix://{path}"]
+    server = start(command, directory)
+    await_ready(server, "Docker", lambda: _serves(sockets[-1]))
+    return server
+
+
+def _serves(unix_socket: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(2)
+        client.connect(str(unix_socket))
+        client.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
+        return b" 200 " in client.recv(64)
+
+
+def busybox_image() -> bytes:
+    """A tar with busybox and a link for each of its programs."""
+    busybox = shutil.which("busybox")
+    assert busybox
+    names = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True).stdout.split()
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        archive.add(Path(busybox).resolve(), "bin/busybox")
+        for name in {*names} - {"busybox"}:
+            link = tarfile.TarInfo(f"bin/{name}")
+            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+            archive.addfile(link)
+    return packed.getvalue()
 
 
 # --- Any server ----------------------------------------------------------------------------------------------------

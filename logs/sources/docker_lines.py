@@ -16,8 +16,8 @@ from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
-LINE_MAX: Final = 1 << 20  # bytes; the rest of a longer line is dropped
 CUT: Final = b" ... [cut by Pharos: the line is longer than 1 MiB]"
+LINE_MAX: Final = (1 << 20) - len(CUT)  # bytes; the rest of a longer line is dropped
 MESSAGE_MAX: Final = 2 << 20  # bytes of one message; what says that it is longer is no message
 STREAMS: Final = ("stdout", "stderr")
 # Two streams are written by two threads of the engine, and clocks are set back a little: a message may stand behind one

@@ -41,7 +41,6 @@ class Engine:
             container.remove(force=True)
 
     def stop(self) -> None:
-        self.remove_containers()
         self.client.close()  # type: ignore[no-untyped-call]
         self.server.stop()
 

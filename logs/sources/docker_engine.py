@@ -37,6 +37,10 @@ class NotFoundError(EngineError):
     """There is no such container any more."""
 
 
+class UnreachableError(EngineError):
+    """Nobody answers, or we may not ask."""
+
+
 class RefusedError(EngineError):
     """A proxy doesn't let this question through."""
 
@@ -182,15 +186,15 @@ class Engine:
         except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
             raise BrokenOffError(f"The engine at {self.address} broke off: {error or type(error).__name__}.") from None
 
-    def _unreachable(self, error: aiohttp.ClientError) -> EngineError:
+    def _unreachable(self, error: aiohttp.ClientError) -> UnreachableError:
         cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
         if isinstance(cause, PermissionError):
-            return EngineError(
+            return UnreachableError(
                 f"This user may not open {self._path or self.address}: put a socket proxy before it "
                 "(docs/sending-logs.md, Docker), or add the user to the group docker and start anew."
             )
         reason = getattr(cause, "strerror", "") or "nobody answers"
-        return EngineError(f"There is no Docker engine at {self.address}: {reason}.")
+        return UnreachableError(f"There is no Docker engine at {self.address}: {reason}.")
 
     async def _refused(self, answer: aiohttp.ClientResponse, path: str) -> EngineError:
         text = (await _body(answer)).decode("utf-8", "replace").strip()

@@ -33,6 +33,7 @@ from logs.sources.docker_engine import (
     Events,
     NotFoundError,
     Summary,
+    UnreachableError,
 )
 from logs.sources.docker_lines import STREAMS, Line, LogError, Multiplexed, Place, Position, Reader, Terminal, Track
 from logs.sources.outlet import Outlet
@@ -98,7 +99,7 @@ def _name(container: Container) -> str:
 
 
 def _clipped(text: str, length: int = LABEL_MAX) -> str:
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text[:length]).strip()
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text.strip()[:length])
 
 
 class Host:
@@ -205,6 +206,8 @@ class Host:
         try:
             try:
                 await follower.run()
+            except UnreachableError:
+                pass  # whoever follows the engine says it, once for all containers
             except (EngineError, LogError) as error:
                 if self._problems.get(follower.id) != str(error):
                     log.warning("The log of the container %s can't be read: %s", follower.id[:12], error)

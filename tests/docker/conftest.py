@@ -24,7 +24,7 @@ class Engine:
         self.address, self.second = (f"unix://{path}" for path in self.sockets)
         self.server = servers.start_docker(directory, *self.sockets)
         self.client = docker.DockerClient(base_url=self.address)
-        self.client.api.import_image_from_data(servers.busybox_image(), repository="busybox", tag="local")  # type: ignore[no-untyped-call]
+        self.client.api.import_image_from_data(servers.busybox_image(), repository="busybox", tag="local")
 
     def run(self, script: str, **options: Any) -> Container:
         """Starts a container and doesn't wait for its end."""
@@ -41,7 +41,7 @@ class Engine:
             container.remove(force=True)
 
     def stop(self) -> None:
-        self.client.close()  # type: ignore[no-untyped-call]
+        self.client.close()
         self.server.stop()
 
 

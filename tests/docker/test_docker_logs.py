@@ -77,7 +77,7 @@ async def test_a_line_appears_with_the_engines_time_and_all_that_is_known(
         "container_id": container.short_id,
         "image": "busybox:local",
         "compose_project": "shop",
-        "host": engine.client.info()["Name"],  # type: ignore[no-untyped-call]
+        "host": engine.client.info()["Name"],
         "stream": "stdout",
     }
     assert metadata(found["lost"])["stream"] == "stderr"

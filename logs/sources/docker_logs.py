@@ -102,6 +102,11 @@ def _clipped(text: str, length: int = LABEL_MAX) -> str:
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text.strip()[:length])
 
 
+def _key(container: str) -> str:
+    """Of its position. Without the engine's name: a machine can get another one, ids are like no other."""
+    return f"docker:{container}"
+
+
 class Host:
     """The containers of one engine."""
 
@@ -182,7 +187,7 @@ class Host:
             if container in self._followers:
                 self._followers[container][0].removed = True
             else:
-                await self.outlet.forget(self.key(container))
+                await self.outlet.forget(_key(container))
         elif action == "start":
             self._read.discard(container)
             if container in self._followers:
@@ -218,13 +223,10 @@ class Host:
             else:
                 self._read.add(follower.id)
             if follower.removed:
-                await self.outlet.forget(self.key(follower.id))
+                await self.outlet.forget(_key(follower.id))
         finally:
             del self._followers[follower.id]
         self._say()
-
-    def key(self, container: str) -> str:
-        return f"docker:{self.name}:{container}"
 
     def _say(self) -> None:
         parts = [f"{len(self._followers):,} containers of {self.name} followed"]
@@ -249,7 +251,7 @@ class Follower:
 
     async def run(self) -> None:
         """Until the container has ended and its log was read. Raises EngineError and LogError."""
-        stored = await self.host.outlet.position(self.host.key(self.id))
+        stored = await self.host.outlet.position(_key(self.id))
         if stored:
             self._position = msgspec.json.decode(stored, type=Position)
         pause = PAUSE
@@ -259,11 +261,11 @@ class Follower:
                 container = await self._inspect()
                 if not wanted(container.labels):
                     return
-                got = await self._read(container)
+                reading = await self._read(container)
                 # What was followed to its end is read once more: then the engine has written all of it.
-                if not container.state.running and not self.started.is_set():
+                if reading.whole and not container.state.running and not self.started.is_set():
                     return
-                pause = PAUSE if got else min(pause * 2, PAUSE_MAX)
+                pause = PAUSE if reading.got else min(pause * 2, PAUSE_MAX)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self.started.wait(), pause)
 
@@ -271,20 +273,20 @@ class Follower:
         async with self.host.opening:
             return await self.host.engine.inspect(self.id)
 
-    async def _read(self, container: Container) -> bool:
-        """Until the log ends or breaks off. Whether there was anything new in it."""
+    async def _read(self, container: Container) -> Reading:
+        """Until the log ends or breaks off."""
         since, tail = self._beginning(container)
         reading = Reading(self.host, container, self._position or Position(since))
         with suppress(BrokenOffError):
             running = container.state.running
             async with self.host.engine.log(self.id, follow=running, since=since, tail=tail) as chunks:
                 await reading.run(chunks)
-        if await self._has_ended(container):
+        if await self._has_ended(container) and reading.whole:
             await reading.finish()
         # Else what was begun, a line or a stack trace, is forgotten here and read again.
         if reading.got:
             self._position = reading.position()
-        return reading.got
+        return reading
 
     def _beginning(self, container: Container) -> tuple[int, int]:
         """Since when (ns) and from how many messages before the end the log is read; 0: from the beginning."""
@@ -307,9 +309,10 @@ class Reading:
     """One answer with a log, from a position to its end."""
 
     def __init__(self, host: Host, container: Container, begin: Position) -> None:
-        self.got = False
+        self.got = False  # anything new
+        self.whole = False  # it came to an end, and did not break off
         self._host, self._begin = host, begin
-        self._key = host.key(container.id)
+        self._key = _key(container.id)
         self._service = service_of(container, host.service)
         known = metadata_of(container, host.name)
         self._labels = {stream: {**known, "stream": stream} for stream in STREAMS}
@@ -328,6 +331,7 @@ class Reading:
                 async with asyncio.timeout(GROUP_WAIT if waits else None):
                     data = await chunks.next()
             if data == b"":
+                self.whole = True
                 return
             for line in self._reader.feed(data or b""):
                 await self._take(line)

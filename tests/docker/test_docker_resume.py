@@ -138,9 +138,10 @@ async def test_lines_with_one_time_are_each_sent_once(redis_client: redis.Redis,
             await until(lambda: sorted(messages(redis_client)[6:]) == ["g", "h"])
 
 
-@pytest.mark.parametrize("cut", range(1, 240, 29))
+@pytest.mark.parametrize("running", [True, False])
+@pytest.mark.parametrize("cut", [1, 45, 80, 130, 180, 230])
 async def test_an_answer_that_breaks_off_is_asked_for_again(
-    redis_client: redis.Redis, tmp_path: Path, cut: int
+    redis_client: redis.Redis, tmp_path: Path, cut: int, running: bool
 ) -> None:
     trace = ["Traceback (most recent call last):", '  File "a.py", line 1, in f', "    f()", "ValueError: no"]
     engine = PaperEngine()
@@ -148,6 +149,7 @@ async def test_an_answer_that_breaks_off_is_asked_for_again(
     engine.say(2, *trace)
     engine.say(3, "after")
     engine.cuts = [cut, cut + 40]
+    engine.running = running
     async with engine.serve(tmp_path / "s") as address:
         await add(address)
         async with listening():
@@ -168,7 +170,7 @@ async def test_what_was_sent_is_not_asked_for_again_and_again(redis_client: redi
         await add(address)
         async with listening():
             await until(lambda: messages(redis_client) == ["old", "new"])
-    position: Any = redis_client.hget("pharos:positions", f"docker:paper:{ID}")
+    position: Any = redis_client.hget("pharos:positions", f"docker:{ID}")
 
     assert json.loads(position)["since"] == engine.now + 90 * SECOND
 

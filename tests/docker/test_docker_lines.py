@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from logs.sources.docker_lines import (
@@ -87,6 +87,7 @@ LINES = [
 ]
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.integers(1, 40_000))
 def test_messages_are_read_however_they_are_cut(size: int) -> None:
     assert lines(Multiplexed(), LOG, size) == LINES
@@ -114,6 +115,7 @@ def test_what_is_no_message_is_said(data: bytes) -> None:
         Multiplexed().feed(data)
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.binary(max_size=60), max_size=5))
 def test_any_bytes_are_lines_or_an_error(chunks: list[bytes]) -> None:
     for reader in (Multiplexed(), Terminal()):

@@ -6,6 +6,8 @@ import asyncio
 import json
 import signal
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,15 @@ async def followed(source: LogSource, word: str = "followed") -> None:
     await until(lambda: word in states([source])[source.pk])
 
 
+@asynccontextmanager
+async def following(engine: Engine) -> AsyncIterator[None]:
+    """A listener that knows of all that the engine does from now on."""
+    source = await add(engine.address)
+    async with listening():
+        await followed(source)
+        yield
+
+
 def metadata(record: LogRecord) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(record.metadata)
     return found
@@ -60,9 +71,7 @@ def numbered(client: redis.Redis) -> list[int]:
 async def test_a_line_appears_with_the_engines_time_and_all_that_is_known(
     redis_client: redis.Redis, engine: Engine
 ) -> None:
-    source = await add(engine.address)
-    async with listening():
-        await followed(source)
+    async with following(engine):
         labels = {"com.docker.compose.project": "shop", "com.docker.compose.service": "orders"}
         container = engine.run("echo WARNING: low stock; echo lost >&2", labels=labels, name="shop_orders_1")
         await until(lambda: len(records(redis_client)) == 2)
@@ -87,8 +96,7 @@ async def test_a_line_appears_with_the_engines_time_and_all_that_is_known(
 
 
 async def test_a_container_with_a_terminal(redis_client: redis.Redis, engine: Engine) -> None:
-    await add(engine.address)
-    async with listening():
+    async with following(engine):
         engine.run("echo one; echo two >&2; head -c 100000 /dev/zero | tr '\\0' x; echo; printf end", tty=True)
         await until(lambda: "end" in messages(redis_client))
 
@@ -96,8 +104,7 @@ async def test_a_container_with_a_terminal(redis_client: redis.Redis, engine: En
 
 
 async def test_a_long_line_is_whole_and_a_last_line_needs_no_end(redis_client: redis.Redis, engine: Engine) -> None:
-    await add(engine.address)
-    async with listening():
+    async with following(engine):
         engine.run(
             "head -c 100000 /dev/zero | tr '\\0' x; echo; head -c 2000000 /dev/zero | tr '\\0' y; echo; printf end"
         )
@@ -111,8 +118,7 @@ async def test_a_long_line_is_whole_and_a_last_line_needs_no_end(redis_client: r
 
 
 async def test_stdout_and_stderr_interleaved(redis_client: redis.Redis, engine: Engine) -> None:
-    await add(engine.address)
-    async with listening():
+    async with following(engine):
         engine.run("i=0; while [ $i -lt 200 ]; do i=$((i+1)); echo line $i; echo line $((1000+i)) >&2; done")
         await until(lambda: len(records(redis_client)) == 400)
 
@@ -129,8 +135,7 @@ async def test_a_traceback_is_one_record(redis_client: redis.Redis, engine: Engi
         "    charge(card)",
         "ValueError: no card",
     ]
-    await add(engine.address)
-    async with listening():
+    async with following(engine):
         engine.run(f"cat >&2 <<'EOF'\n{chr(10).join(trace)}\nEOF\necho INFO after >&2")
         await until(lambda: len(records(redis_client)) == 2)
 
@@ -144,9 +149,7 @@ async def test_a_traceback_is_one_record(redis_client: redis.Redis, engine: Engi
 
 
 async def test_labels_turn_a_container_off_and_name_its_service(redis_client: redis.Redis, engine: Engine) -> None:
-    source = await add(engine.address)
-    async with listening():
-        await followed(source)
+    async with following(engine):
         engine.run("echo secret; sleep 100", labels={"pharos.logs": "False"})
         engine.run("echo one", labels={"pharos.service": "payments", "com.docker.compose.service": "web"})
         engine.run("echo two", name="plain-name")
@@ -159,9 +162,7 @@ async def test_labels_turn_a_container_off_and_name_its_service(redis_client: re
 
 
 async def test_a_container_that_lives_for_a_moment(redis_client: redis.Redis, engine: Engine) -> None:
-    source = await add(engine.address)
-    async with listening():
-        await followed(source)
+    async with following(engine):
         for number in range(1, 6):
             engine.run(f"echo line {number}; usleep 50000")
         await until(lambda: len(records(redis_client)) == 5)
@@ -248,9 +249,7 @@ async def test_every_line_once_when_the_listener_is_killed_again_and_again(
 
 
 async def test_every_line_once_when_the_container_is_restarted(redis_client: redis.Redis, engine: Engine) -> None:
-    source = await add(engine.address)
-    async with listening():
-        await followed(source)
+    async with following(engine):
         # Each run goes on counting, and ends in the middle of a line.
         script = (
             "i=$(cat /n 2>/dev/null || echo 0); j=$((i+100)); while [ $i -lt $j ]; do i=$((i+1)); echo line $i; done"
@@ -268,9 +267,7 @@ async def test_every_line_once_when_the_container_is_restarted(redis_client: red
 
 
 async def test_every_line_once_when_the_engine_is_restarted(redis_client: redis.Redis, engine: Engine) -> None:
-    source = await add(engine.address)
-    async with listening():
-        await followed(source)
+    async with following(engine):
         container = engine.run(WRITER)
         await until(lambda: len(numbered(redis_client)) > 500)
         engine.restart()  # not in a thread: the engine would end with it
@@ -281,9 +278,7 @@ async def test_every_line_once_when_the_engine_is_restarted(redis_client: redis.
 
 
 async def test_what_ended_while_nobody_listened_is_read(redis_client: redis.Redis, engine: Engine) -> None:
-    source = await add(engine.address)
-    async with listening():
-        await followed(source)
+    async with following(engine):
         first = engine.run("trap 'echo line 2; exit' TERM; echo line 1; while :; do usleep 10000; done")
         await until(lambda: numbered(redis_client) == [1])
     first.stop(timeout=10)
@@ -293,9 +288,7 @@ async def test_what_ended_while_nobody_listened_is_read(redis_client: redis.Redi
 
 
 async def test_the_position_of_a_removed_container_is_forgotten(redis_client: redis.Redis, engine: Engine) -> None:
-    source = await add(engine.address)
-    async with listening():
-        await followed(source)
+    async with following(engine):
         container = engine.run("echo line 1")
         await until(lambda: redis_client.hlen(POSITIONS) == 2)
         await asyncio.to_thread(container.remove, force=True)

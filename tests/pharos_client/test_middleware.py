@@ -18,7 +18,7 @@ from pharos_client.context import current
 from pharos_client.events import login_failed, operation
 from pharos_client.requests import identity
 
-from tests.client.receiving import Gathered
+from tests.pharos_client.receiving import Gathered
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 HEADERS = {"x-request-id": "r-1", "traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}

@@ -19,7 +19,7 @@ from pharos_client.sender import Sender
 from pharos_client.transports import AwayError, RedisTransport, RefusedError
 
 from tests import servers
-from tests.client.receiving import STREAM, entries, messages, run, sent
+from tests.pharos_client.receiving import STREAM, entries, messages, run, sent
 from tests.waiting import until
 
 AWAY = "redis://127.0.0.1:1"

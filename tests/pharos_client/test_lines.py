@@ -37,7 +37,7 @@ from pharos_client.values import DEPTH, Cleaner
 from logs import stream
 from logs.records import Level
 from logs.store.codec import Block
-from tests.client.receiving import CLIENT, STREAM, Gathered, run
+from tests.pharos_client.receiving import CLIENT, STREAM, Gathered, run
 
 
 @pytest.fixture(autouse=True)
@@ -220,7 +220,7 @@ def cyclic() -> dict[str, Any]:
         ((1, {2}), [1, [2]]),
         ({1: "a", None: "b"}, {"1": "a", "None": "b"}),
         (Unprintable(), "<unprintable Unprintable>"),
-        (Unprintable, "<class 'tests.client.test_lines.Unprintable'>"),
+        (Unprintable, "<class 'tests.pharos_client.test_lines.Unprintable'>"),
         ("x" * 40_000, "x" * 32_768 + "… (7,232 characters more)"),
         ("lone \udc80", "lone ?"),
     ],

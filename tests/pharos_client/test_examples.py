@@ -16,15 +16,13 @@ from django.conf import settings
 from pharos_client import PharosHandler
 
 from tests import product, servers
-from tests.client.receiving import CLIENT
+from tests.pharos_client.receiving import CLIENT
 from tests.product import KEY, Product
 from tests.waiting import until
 
 pytestmark = pytest.mark.xdist_group("product")
 
 EXAMPLES = Path(settings.BASE_DIR) / "clients" / "examples"
-NODE = Path(__file__).parent / "node" / "node_modules"
-NO_NODE = "pino is not here: run scripts/test-system as root, or set SKIP_NODE=1 to go without the tests that need it."
 
 
 @pytest.fixture(scope="module")
@@ -86,14 +84,11 @@ def test_shell(pharos: Product) -> None:
     assert {line["message"] for line in lines} >= {"first", "thirdx", "last without end"}
 
 
+@pytest.mark.node
 def test_node_with_pino(pharos: Product, tmp_path: Path) -> None:
-    if not servers.wanted("node"):
-        pytest.skip("SKIP_NODE is set")
-    if not shutil.which("node") or not NODE.is_dir():
-        pytest.fail(NO_NODE, pytrace=False)
     for path in (EXAMPLES / "node").glob("*.mjs"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    (tmp_path / "node_modules").symlink_to(NODE)
+    (tmp_path / "node_modules").symlink_to(servers.NODE_MODULES)
     run(pharos, "node", tmp_path / "example.mjs")
     login, failed = found(pharos, "service:shop-node", 2)
     assert (login["message"], login["request_id"]) == ("Login successful", "r-1")

@@ -11,13 +11,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from django.db import DatabaseError, InterfaceError, close_old_connections, transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from logs.lines import Lines
-from logs.models import Pipeline
 from logs.records import LogRecord
 from logs.rules import (
     CHANGED,
@@ -28,6 +27,9 @@ from logs.rules import (
     Rule,
     RuleError,
 )
+
+if TYPE_CHECKING:
+    from logs.models import Pipeline
 
 log = logging.getLogger(__name__)
 
@@ -69,13 +71,24 @@ def refresh() -> None:
     """Reads the rows and writes counts that are due. While the database is away all stays as it is."""
     global _rules
     try:
-        rows = list(Pipeline.objects.filter(enabled=True)[:ROWS_MAX])
+        rows = list(_enabled())
         _rules = tuple(_ready(rows))
         if time.monotonic() - _written_at > WRITE_EVERY:
             write_counts()
     except (DatabaseError, InterfaceError) as error:
         log.debug("The pipelines can't be read: %s", error)
         close_old_connections()
+
+
+def _enabled() -> QuerySet[Pipeline]:
+    return _model().objects.filter(enabled=True)[:ROWS_MAX]
+
+
+def _model() -> type[Pipeline]:
+    # Who only reads and writes lines (a benchmark's client) needs no models, and no Django that is set up.
+    from logs.models import Pipeline
+
+    return Pipeline
 
 
 def _ready(rows: Iterable[Pipeline]) -> Iterator[Rule]:
@@ -99,7 +112,7 @@ def write_counts() -> None:
         with transaction.atomic():
             for key, counts in sorted(counted.items()):
                 dropped = counts[DROPPED_BY_LEVEL] + counts[DROPPED_BY_QUERY] + counts[DROPPED_BY_EXPRESSION]
-                Pipeline.objects.filter(pk=key).update(
+                _model().objects.filter(pk=key).update(
                     dropped=F("dropped") + dropped,
                     sampled=F("sampled") + counts[SAMPLED_OUT],
                     changed=F("changed") + counts[CHANGED],
@@ -152,7 +165,7 @@ _SENTENCES: Final = {
 
 def with_row(edited: Pipeline) -> list[Rule]:
     """The enabled rows in their order, with one as it is being edited in its place."""
-    rows = [row for row in Pipeline.objects.filter(enabled=True)[:ROWS_MAX] if row.pk != edited.pk]
+    rows = [row for row in _enabled() if row.pk != edited.pk]
     rows = sorted([*rows, edited], key=lambda row: (row.position, row.pk or float("inf")))
     return [rule for row in rows if (rule := _rule(row)) is not None]
 

@@ -1,4 +1,4 @@
-"""Log sources, pipelines, dead letters, days of the archive, retention rules, saved queries.
+"""Log sources, pipelines, dead letters, days of the archive, redaction and retention rules, saved queries.
 
 Everything else of the room is on its pages.
 """
@@ -19,16 +19,20 @@ from django.template.defaultfilters import filesizeformat
 from django.urls import URLPattern, path, reverse
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_POST
 from django_htmx.http import HttpResponseClientRedirect
 from kombu.exceptions import OperationalError
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
 
 from core import clock
-from logs import archive, ingest, pipelines, plain, retention, saved, stream, tasks
+from logs import archive, ingest, pipelines, plain, redaction, retention, saved, stream, tasks
 from logs.details import details_of
-from logs.models import ArchivedDay, DeadLetter, LogSource, Pipeline, RetentionRule, SavedQuery
+from logs.models import ArchivedDay, DeadLetter, LogSource, Pipeline, RedactionRule, RetentionRule, SavedQuery
+from logs.redaction import Redactor, Rule, RuleError
 from logs.sources.states import states
+
+SAMPLE_MAX: Final = 20_000  # characters
 
 
 @admin.register(DeadLetter)
@@ -190,6 +194,70 @@ class ArchivedDayAdmin(ModelAdmin):  # type: ignore[misc]
         except OperationalError:
             messages.warning(request, _("Redis is away: it is done within the hour after it is back."))
         messages.success(request, done)
+
+
+@admin.register(RedactionRule)
+class RedactionRuleAdmin(ModelAdmin):  # type: ignore[misc]
+    list_display = ["value", "kind", "enabled", "hits", "last_hit", "comment"]
+    list_filter = ["kind", "enabled"]
+    list_per_page = 200
+    search_fields = ["value", "comment"]
+    fields = ["kind", "value", "enabled", "comment", "hits", "last_hit"]
+    readonly_fields = ["hits", "last_hit"]
+    actions = ["switch_on", "switch_off"]
+    actions_list = ["restore_built_in"]
+    list_before_template = change_form_after_template = "logs/_try_redaction.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(require_POST(self.try_rules))
+        return [path("try/", view, name="logs_redactionrule_try"), *super().get_urls()]
+
+    def try_rules(self, request: HttpRequest) -> HttpResponse:
+        """What the rules make of a line; `edited` is the key of the one that is being edited, or "new"."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        edited, sample = request.POST.get("edited", ""), request.POST.get("sample", "")[:SAMPLE_MAX]
+        others = RedactionRule.objects.filter(enabled=True)
+        rules = [row.rule for row in (others.exclude(pk=edited) if edited.isdecimal() else others)]
+        problem = ""
+        if edited and request.POST.get("enabled") and request.POST.get("value"):
+            rule = Rule(request.POST.get("kind", ""), request.POST["value"])
+            try:
+                redaction.check(rule)
+                rules.append(rule)
+            except RuleError as error:
+                problem = str(error)
+        shown, hits = redaction.tried(Redactor(rules), sample) if sample and not problem else ("", {})
+        found = {"problem": problem, "shown": shown, "hits": sorted(hits.items())}
+        return render(request, "logs/_tried.html", found)
+
+    @admin.action(description=_("Switch on"), permissions=["change"])
+    def switch_on(self, request: HttpRequest, queryset: QuerySet[RedactionRule]) -> None:
+        queryset.update(enabled=True)
+
+    @admin.action(description=_("Switch off"), permissions=["change"])
+    def switch_off(self, request: HttpRequest, queryset: QuerySet[RedactionRule]) -> None:
+        queryset.update(enabled=False)
+
+    @action(  # type: ignore[untyped-decorator]
+        description=_("Restore the built-in rules"),
+        permissions=["change"],
+        url_path="restore",
+        dialog={
+            "title": _("Restore the built-in rules?"),
+            "description": _("Those that were switched or deleted become what they were at first. Own rules stay."),
+            "form_class": None,
+            "form_submit_text": _("Restore"),
+        },
+    )
+    def restore_built_in(self, request: HttpRequest, form: Form) -> HttpResponse:
+        for rule in redaction.BUILT_IN:
+            enabled = rule not in redaction.BY_CHOICE
+            RedactionRule.objects.update_or_create(
+                kind=rule.kind, value=rule.value, defaults={"enabled": enabled, "comment": ""}
+            )
+        messages.success(request, _("The built-in rules are what they were at first."))
+        return HttpResponseClientRedirect(reverse("admin:logs_redactionrule_changelist"))
 
 
 @admin.register(RetentionRule)

@@ -15,7 +15,7 @@ import logging
 import sys
 import time
 import zlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import redis
@@ -26,9 +26,9 @@ from django.db import DatabaseError, close_old_connections
 from accounts import keys
 from accounts.models import Scope
 from core import clock
-from logs import context, stream
+from logs import context, intake, stream
 from logs.sources import streams
-from logs.sources.json_lines import JsonLines
+from logs.sources.json_lines import REJECTED_MAX, JsonLines
 from logs.sources.loki import Loki
 from logs.sources.otlp import Otlp
 from logs.sources.ways import Answer, Body, Parsed, Refused, Way, too_long
@@ -111,6 +111,8 @@ class Edge:
             raise Refused(403, f"the key {access.name!r} lacks the scope ingest")
 
     async def _take(self, way: Way, packed: _Packed, content_type: str) -> Parsed:
+        if not intake.is_ready():
+            await asyncio.to_thread(intake.begin)
         if len(packed.data) > packed.in_a_thread:
             parsed, entries = await asyncio.to_thread(_parse, way, packed, content_type)
         else:
@@ -173,8 +175,21 @@ class _Packed(NamedTuple):
 def _parse(way: Way, packed: _Packed, content_type: str) -> tuple[Parsed, list[dict[bytes, bytes]]]:
     longest = settings.LOG_BODY_MAX
     data = _unpacked(packed.data, packed.encoding, longest) if packed.encoding in _UNPACK else packed.data
-    parsed = way.parse(Body(data, content_type, packed.received, longest))
+    # Many a program logs our answer, and what it quotes of the body with it.
+    try:
+        parsed = way.parse(Body(data, content_type, packed.received, longest))
+    except Refused as refused:
+        refused.error = intake.without_secrets(refused.error)
+        refused.rejected = refused.rejected and _without_secrets(refused.rejected)
+        raise
+    parsed.rejected = _without_secrets(parsed.rejected)
     return parsed, stream.chunks(parsed.records)
+
+
+def _without_secrets(rejected: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
+    """No more reasons than these are in any answer."""
+    shown = [(line, intake.without_secrets(reason)) for line, reason in rejected[:REJECTED_MAX]]
+    return [*shown, *rejected[REJECTED_MAX:]]
 
 
 async def _body(way: Way, headers: Mapping[str, str], content_type: str, receive: Receive) -> _Packed:

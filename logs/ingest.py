@@ -23,14 +23,16 @@ import redis
 from django.conf import settings
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, close_old_connections
 from django.utils import timezone
+from redis.exceptions import NoPermissionError
 
 from core import disk
-from logs import pipelines, stream
+from logs import intake, stream
 from logs.models import DeadLetter
 from logs.sequence import parse_entry_id
 from logs.sources.channels import Listener
 from logs.sources.streams import REFRESH_EVERY, Sources
 from logs.store import BaseLogStore, Incoming, Singles
+from logs.store.base import EntryKey
 from logs.store.codec import Block
 from logs.stream import Entry
 
@@ -101,6 +103,7 @@ class Ingester:
         self._listener = Listener()
         self._stopped = threading.Event()
         self._trim = self.client.register_script(TRIM)
+        self._secret: set[tuple[str, EntryKey]] = set()  # entries under way of which the secrets were redacted
         self._denied: set[str] = set()  # what this Redis user may not do
         self._next_claim = self._next_trim = self._next_look = 0.0
         self._backlog = True  # own entries of an earlier life are read first
@@ -124,8 +127,7 @@ class Ingester:
                     self._redis_away.wait(str(error), self._stopped)
         finally:
             self._listener.stop()
-            with suppress(DatabaseError, InterfaceError):
-                pipelines.write_counts()
+            intake.end()
 
     def _begin(self) -> None:
         self._sources.forget()
@@ -135,7 +137,6 @@ class Ingester:
     def _look(self) -> None:
         """Sees which streams and channels there are to read now."""
         self._next_look = time.monotonic() + REFRESH_EVERY
-        pipelines.refresh()
         before, self.streams = self.streams, self._sources.refresh()
         if set(self.streams) - set(before):
             self._backlog = True  # we may have left something unfinished there in an earlier life
@@ -203,6 +204,7 @@ class Ingester:
             self._bury(entry, str(error))
         if reading.dropped:
             self._drop(reading.dropped)
+        self._secret |= reading.secret
         batch: list[Incoming | Singles] = []
         lines = 0
         for incoming in reading.taken:
@@ -215,10 +217,11 @@ class Ingester:
             self._store(batch, entries)
 
     def _drop(self, entries: Iterable[tuple[str, str]]) -> None:
+        """They go at once: nobody has looked for secrets in what is not stored."""
         done: defaultdict[str, list[str]] = defaultdict(list)
         for name, entry_id in entries:
             done[name].append(entry_id)
-        self._tell(done, {})
+        self._tell(done, done)
 
     def _store(self, batch: Sequence[Incoming | Singles], entries: Sequence[Entry]) -> None:
         try:
@@ -245,9 +248,10 @@ class Ingester:
             self.take([entry])
 
     def _bury(self, entry: Entry, reason: str) -> None:
-        if self._until_stored(lambda: bury(entry, reason), "default"):
+        if letter := self._until_stored(lambda: bury(entry, reason), "default"):
             name, entry_id, fields = entry
-            self._tell({name: [entry_id]}, {name: [entry_id]} if stream.is_chunk(fields) else {})
+            had_secrets = letter.payload != _payload(fields)
+            self._tell({name: [entry_id]}, {name: [entry_id]} if had_secrets or stream.is_chunk(fields) else {})
 
     def _until_stored(self, store: Callable[[], Any], database: str) -> Any:
         """Tries until the database takes it, or the ingester is stopped (None)."""
@@ -275,25 +279,32 @@ class Ingester:
         outage.wait(reason, self._stopped)
 
     def _acknowledge(self, stored: Iterable[Incoming | Singles]) -> None:
-        """A chunk is of use to nobody else and goes; single lines stay for other readers, up to MAXLEN."""
+        """A chunk is of use to nobody else and goes, as do entries with secrets; others stay, up to MAXLEN."""
         done: defaultdict[str, list[str]] = defaultdict(list)
-        chunks: defaultdict[str, list[str]] = defaultdict(list)
+        gone: defaultdict[str, list[str]] = defaultdict(list)
         for incoming in stored:
-            ids = [f"{milliseconds}-{number}" for milliseconds, number in incoming.keys]
-            done[incoming.stream] += ids
-            if isinstance(incoming.content, Block):
-                chunks[incoming.stream] += ids
-        self._tell(done, chunks)
+            name, is_chunk = incoming.stream, isinstance(incoming.content, Block)
+            for key in incoming.keys:
+                entry_id = f"{key[0]}-{key[1]}"
+                done[name].append(entry_id)
+                if is_chunk or (name, key) in self._secret:
+                    self._secret.discard((name, key))
+                    gone[name].append(entry_id)
+        self._tell(done, gone)
 
-    def _tell(self, done: Mapping[str, Sequence[str]], chunks: Mapping[str, Sequence[str]]) -> None:
+    def _tell(self, done: Mapping[str, Sequence[str]], gone: Mapping[str, Sequence[str]]) -> None:
         if self._stopped.is_set() and (self._database_away.since or self._disk_full.since):
             return
         pipe = self.client.pipeline(transaction=False)
         for name, ids in done.items():
             pipe.xack(name, stream.GROUP, *ids)
-        for name, ids in chunks.items():
+        for name, ids in gone.items():
             pipe.xdel(name, *ids)
-        pipe.execute(raise_on_error=False)
+        answers = pipe.execute(raise_on_error=False)
+        with self._may("delete entries (XDEL): what is redacted in a line stays in its stream") as allowed:
+            denied = [answer for answer in answers[len(done) :] if isinstance(answer, NoPermissionError)]
+            if allowed and denied:
+                raise denied[0]
 
     def _show_alive(self, trouble: str = "") -> None:
         """`trouble` is shown to everybody who asks for the health: it names no path."""
@@ -312,7 +323,7 @@ class Ingester:
         """False for what the Redis user was denied before. A first denial ends the block, and is said."""
         try:
             yield what not in self._denied
-        except redis.exceptions.NoPermissionError:
+        except NoPermissionError:
             self._denied.add(what)
             log.warning("This Redis user may not %s", what)
 
@@ -339,16 +350,20 @@ class _Outage:
 
 
 def bury(entry: Entry, reason: str) -> DeadLetter:
-    """Keeps an unreadable entry as a dead letter."""
+    """Keeps an unreadable entry, without its secrets, as a dead letter."""
     name, entry_id, fields = entry
+    reason = intake.without_secrets(reason)
+    payload = intake.fields_without_secrets(_payload(fields))
     letter, made = DeadLetter.objects.get_or_create(
-        stream=name,
-        entry_id=entry_id,
-        defaults={"reason": reason[:REASON_MAX], "payload": {_shown(key): _shown(fields[key]) for key in fields}},
+        stream=name, entry_id=entry_id, defaults={"reason": reason[:REASON_MAX], "payload": payload}
     )
     if made:
         log.warning("An entry of %s is no log line: %s", name, reason, extra={"dead_letter": letter.pk})
     return letter
+
+
+def _payload(fields: stream.Fields) -> dict[str, str]:
+    return {_shown(key): _shown(value) for key, value in fields.items()}
 
 
 def _shown(data: bytes) -> str:

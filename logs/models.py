@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from core import clock
-from logs import query
+from logs import query, redaction
 from logs.records import LEVELS, NAME_MAX
 from logs.rules import Rule, RuleError
 from logs.search import SearchError, parse_search
@@ -295,6 +295,55 @@ class Pipeline(models.Model):
             self.rule()
         except RuleError as error:
             raise ValidationError({error.field: str(error)}) from None
+
+
+class RedactionRule(models.Model):
+    """What is removed from lines before they are stored (`logs.redaction`)."""
+
+    class Kind(models.TextChoices):
+        KEY = redaction.KEY, _("name of a secret")
+        PATTERN = redaction.PATTERN, _("pattern")
+        DETECTOR = redaction.DETECTOR, _("built-in detector")
+
+    kind = models.CharField(
+        max_length=10,
+        choices=Kind.choices,
+        default=Kind.KEY,
+        help_text=_(
+            "A name stands for whatever is its value, in metadata and in texts like name=value. A pattern is a regular "
+            "expression of RE2."
+        ),
+    )
+    value = models.CharField(
+        max_length=redaction.PATTERN_MAX,
+        help_text=_(
+            "A name also means the names that end with it, in any spelling: api_key means X-Api-Key and myApiKey. Of a "
+            "pattern with one group only the group is removed."
+        ),
+    )
+    enabled = models.BooleanField(default=True, help_text=_("Holds within 5 seconds, for lines that come then."))
+    comment = models.CharField(max_length=200, blank=True)
+    hits = models.PositiveBigIntegerField(default=0, editable=False, help_text=_("Secrets it has removed."))
+    last_hit = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        verbose_name = _("redaction rule")
+        verbose_name_plural = _("redaction rules")
+        ordering = ["kind", "value"]
+        constraints = [models.UniqueConstraint(fields=["kind", "value"], name="redaction_rule_once")]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.value}"
+
+    @property
+    def rule(self) -> redaction.Rule:
+        return redaction.Rule(self.kind, self.value)
+
+    def clean(self) -> None:
+        try:
+            redaction.check(self.rule)
+        except redaction.RuleError as error:
+            raise ValidationError({"value": str(error)}) from None
 
 
 class RetentionRule(models.Model):

@@ -1,19 +1,18 @@
 """The pipelines of the admin at work: every line passes all of them, in their order, before it is stored.
 
-`apply` works with what this process knew last and asks nobody. Whoever runs long keeps that fresh: an ingester calls
-`refresh` every few seconds, the others have a thread that does (`watch`). Counts are gathered meanwhile.
+`apply` works with what this process knew last and asks nobody; `logs.intake` keeps that fresh. Counts are gathered
+meanwhile.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from django.db import DatabaseError, InterfaceError, close_old_connections, transaction
+from django.db import DatabaseError, InterfaceError, transaction
 from django.db.models import F, QuerySet
 
 from logs.lines import Lines
@@ -33,16 +32,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-REFRESH_EVERY: Final = 3.0  # seconds
-WRITE_EVERY: Final = 10.0  # seconds between two writes of the counts
 ROWS_MAX: Final = 256
 
 _rules: tuple[Rule, ...] = ()
 _counts: dict[int, Counter[str]] = {}
 _counting = threading.Lock()
-_written_at = 0.0
-_watching = threading.Lock()
-_watcher: threading.Thread | None = None
 
 
 def apply(lines: Lines) -> Lines:
@@ -68,16 +62,12 @@ def apply(lines: Lines) -> Lines:
 
 
 def refresh() -> None:
-    """Reads the rows and writes counts that are due. While the database is away all stays as it is."""
+    """Reads the rows. While the database is away all stays as it is."""
     global _rules
     try:
-        rows = list(_enabled())
-        _rules = tuple(_ready(rows))
-        if time.monotonic() - _written_at > WRITE_EVERY:
-            write_counts()
+        _rules = tuple(_ready(list(_enabled())))
     except (DatabaseError, InterfaceError) as error:
         log.debug("The pipelines can't be read: %s", error)
-        close_old_connections()
 
 
 def _enabled() -> QuerySet[Pipeline]:
@@ -102,12 +92,12 @@ def _ready(rows: Iterable[Pipeline]) -> Iterator[Rule]:
 
 
 def write_counts() -> None:
-    """Adds what this process has counted to the rows. Raises DatabaseError; then it is kept for the next time."""
-    global _written_at
-    _written_at = time.monotonic()
+    """Adds what this process has counted to the rows; while the database is away it is kept for the next time."""
     with _counting:
         counted = {key: counts for key, counts in _counts.items() if any(counts.values())}
         _counts.clear()
+    if not counted:
+        return
     try:
         with transaction.atomic():
             for key, counts in sorted(counted.items()):
@@ -117,30 +107,11 @@ def write_counts() -> None:
                     sampled=F("sampled") + counts[SAMPLED_OUT],
                     changed=F("changed") + counts[CHANGED],
                 )
-    except (DatabaseError, InterfaceError):
+    except (DatabaseError, InterfaceError) as error:
+        log.debug("What the pipelines did can't be counted: %s", error)
         with _counting:
             for key, counts in counted.items():
                 _counts.setdefault(key, Counter()).update(counts)
-        raise
-
-
-def watch() -> None:
-    """Has a thread of this process keep the rows fresh, for those who may not wait for a database: an event loop."""
-    global _watcher
-    with _watching:
-        if _watcher is None or not _watcher.is_alive():  # not alive: this process was forked
-            _watcher = threading.Thread(target=_refresh_for_ever, name="pipelines", daemon=True)
-            _watcher.start()
-
-
-def _refresh_for_ever() -> None:
-    while True:
-        close_old_connections()
-        try:
-            refresh()
-        except Exception:
-            log.exception("The pipelines can't be refreshed")
-        time.sleep(REFRESH_EVERY)
 
 
 # --- One line, step by step ----------------------------------------------------------------------------------------

@@ -21,12 +21,13 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from core import clock
-from logs import packed, pipelines
+from logs import intake, packed
 from logs.lines import Lines
 from logs.records import LogRecord, RecordError, canonical_field, from_flat
 from logs.sequence import LINES_MAX, STEP, parse_entry_id, sequence_at, sequence_of, stream_number
 from logs.sources import json_lines
 from logs.store import Incoming, Singles, codec
+from logs.store.base import EntryKey
 from logs.store.codec import Block
 
 GROUP: Final = "ingest"
@@ -78,12 +79,13 @@ def _seal_of(data: bytes) -> bytes:
 
 
 def chunks(records: Sequence[LogRecord]) -> list[dict[bytes, bytes]]:
-    """Parsed records as entries to XADD, but for those that a pipeline drops.
+    """Parsed records as entries to XADD, without their secrets, but for those that a pipeline drops.
+
 
     The seal says that the columns were made by us and need no second look.
     """
     entries = []
-    lines = pipelines.apply(Lines.of(records))
+    lines = intake.prepare(Lines.of(records))
     for begin in range(0, len(lines), LINES_MAX):
         # The sequences are places in the entry; the entry's own is added by the ingester.
         for block in codec.encode(_placed(lines[begin : begin + LINES_MAX], 0)):
@@ -103,6 +105,7 @@ class Reading(msgspec.Struct):
     taken: list[Incoming | Singles] = []
     dropped: list[tuple[str, str]] = []  # stream and id of entries of which nothing is to be stored
     refused: list[tuple[Entry, EntryError]] = []
+    secret: set[tuple[str, EntryKey]] = set()  # streams and ids of the entries that hold what was redacted
 
 
 def read(entries: Sequence[Entry]) -> Reading:
@@ -137,7 +140,9 @@ def _read_objects(stream: str, entries: Sequence[Entry], into: Reading) -> None:
     values = [value for _, _, fields in entries for value in fields.values()]
     parsed = json_lines.parse_each(values, [min(milliseconds * 1_000, now) for milliseconds, _ in keys])
     into.refused += [(entries[number - 1], EntryError(reason)) for number, reason in parsed.rejected]
-    lines = pipelines.apply(parsed.records)
+    prepared = intake.examine(parsed.records)
+    lines = prepared.lines
+    into.secret.update((stream, keys[place]) for place in prepared.secrets)
     if len(lines) < len(parsed.records):
         left = set(lines.sequence)
         into.dropped += [entries[place][:2] for place in parsed.records.sequence if place not in left]
@@ -151,11 +156,13 @@ def _read_objects(stream: str, entries: Sequence[Entry], into: Reading) -> None:
 
 def _read_one(entry: Entry, into: Reading) -> None:
     try:
-        taken = incoming(*entry)
+        taken, is_secret = _incoming(*entry)
         if taken.lines:
             into.taken.append(taken)
         else:
             into.dropped.append(entry[:2])
+        if is_secret:
+            into.secret.update((entry[0], key) for key in taken.keys)
     except EntryError as error:
         into.refused.append((entry, error))
     except Exception as error:
@@ -165,13 +172,19 @@ def _read_one(entry: Entry, into: Reading) -> None:
 
 def incoming(stream: str, entry_id: str, fields: Fields) -> Incoming:
     """An entry as the store takes it; one without lines if pipelines drop them all. Raises EntryError."""
+    return _incoming(stream, entry_id, fields)[0]
+
+
+def _incoming(stream: str, entry_id: str, fields: Fields) -> tuple[Incoming, bool]:
+    """The entry, and whether something was redacted in it. Raises EntryError."""
     first = sequence_of(entry_id, _number(stream))
     if _CHUNK in fields and _SEAL in fields:
         block = _unsealed(fields[_CHUNK], fields[_SEAL])
         block.base += first
-        return Incoming(stream, entry_id, block)
+        return Incoming(stream, entry_id, block), False  # its secrets went before it was sealed
     received = min(parse_entry_id(entry_id)[0] * 1_000, clock.now())
-    return Incoming(stream, entry_id, _placed(pipelines.apply(_lines(fields, received)), first))
+    prepared = intake.examine(_placed(_lines(fields, received), first))
+    return Incoming(stream, entry_id, prepared.lines), bool(prepared.secrets)
 
 
 @lru_cache(maxsize=1_024)

@@ -17,12 +17,10 @@ from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E40
 from django.urls import path  # noqa: E402
 from servestatic import ServeStaticASGI  # noqa: E402
 
-from logs import pipelines  # noqa: E402
 from logs.consumers import LogsConsumer  # noqa: E402
 from logs.edge import Edge, serves  # noqa: E402
 from monitor.answers import answer  # noqa: E402
 
-pipelines.watch()  # the edge can't wait for a database
 edge = Edge()
 
 

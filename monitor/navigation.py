@@ -22,6 +22,7 @@ SCREENS: Final = (
     Screen("Saved queries", "bookmark", "logs", "savedquery"),
     Screen("Log sources", "input", "logs", "logsource"),
     Screen("Pipelines", "filter_alt", "logs", "pipeline"),
+    Screen("Redaction", "ink_eraser", "logs", "redactionrule"),
     Screen("Log archive", "inventory_2", "logs", "archivedday"),
     Screen("Dead letters", "unsubscribe", "logs", "deadletter"),
     Screen("Users", "person", "auth", "user"),

@@ -55,3 +55,21 @@ def redis_client() -> Iterator[redis.Redis]:
     with redis.Redis.from_url(settings.REDIS_URL) as client:
         client.flushdb()
         yield client
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_rules_thread() -> Iterator[None]:
+    """No thread asks the database for rules: a test does so itself."""
+    from logs import intake
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(intake.Rules, "_start", lambda _: None)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _built_in_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test begins with the built-in rules."""
+    from logs import intake
+
+    monkeypatch.setattr(intake, "rules", intake.Rules())

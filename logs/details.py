@@ -13,7 +13,7 @@ import msgspec
 from core import clock
 from logs import query, rows
 from logs.query.metadata import key_forms
-from logs.records import LogRecord
+from logs.records import LogRecord, decode
 from logs.sequence import received_at
 
 IDS: Final = ("request_id", "trace_id", "span_id")
@@ -127,7 +127,7 @@ def _plain(record: LogRecord) -> str:
 
 def _decoded(metadata: bytes) -> dict[str, Any]:
     try:
-        found = msgspec.json.decode(metadata)
+        found = decode(metadata)
     except (msgspec.DecodeError, RecursionError):
         return {"(not JSON)": metadata.decode("utf-8", "replace")}
     return found if isinstance(found, dict) else {"(value)": found}

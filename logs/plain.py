@@ -126,7 +126,7 @@ def _from_fields(
 def _local_time(raw: Raw, timestamp: int) -> dict[str, Raw]:
     """A time without a zone, to be kept if it tells something that `timestamp` doesn't."""
     try:
-        own = records.parse_timestamp(msgspec.json.decode(raw))
+        own = records.parse_timestamp(records.decode(raw))
     except RecordError:
         return {"local_time": raw}
     return {"local_time": raw} if abs(own - timestamp) > SAME_TIME else {}

@@ -24,6 +24,7 @@ from logs.sequence import received_at
 LINE_MAX: Final = 1 << 20  # bytes of one line as it came
 ID_MAX: Final = 200  # characters of a request, trace or span id
 NAME_MAX: Final = 200  # characters of a service or a logger
+INTEGER_DIGITS: Final = 4_000  # from as many on, Python converts none
 FUTURE_MAX: Final = clock.DAY  # a line from further ahead gets the receive time
 UNKNOWN_SERVICE: Final = "unknown"
 
@@ -275,11 +276,33 @@ def _from_epoch(number: int | float) -> int:
 # --- Whole records -------------------------------------------------------------------------------------------------
 
 _decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
-_decode = msgspec.json.Decoder().decode
+_decode_usual = msgspec.json.Decoder().decode
 _encode = msgspec.json.encode
 _NESTED_WORDS: Final = (b"request", b"correlation", b"trace", b"span")
 _NESTED_ID = re.compile(rb'"(?:x[-_]?)?(?:request|correlation|trace|span)[-_]?id"')
 ID_FIELDS: Final = ("request_id", "trace_id", "span_id")
+
+
+def decode(data: bytes | Raw) -> Any:
+    """A JSON value; a number beyond the range of a float (1e999) as its text.
+
+    Raises msgspec.DecodeError or RecursionError.
+    """
+    try:
+        return _decode_usual(data)
+    except msgspec.ValidationError:
+        try:
+            return json.loads(bytes(data), parse_float=_float_or_text, parse_int=_int_or_text)
+        except ValueError as error:
+            raise msgspec.DecodeError(str(error)) from None
+
+
+def _float_or_text(digits: str) -> float | str:
+    return number if math.isfinite(number := float(digits)) else digits
+
+
+def _int_or_text(digits: str) -> int | str:
+    return int(digits) if len(digits) < INTEGER_DIGITS else digits
 
 
 def from_json(line: bytes, received: int) -> LogRecord:
@@ -321,7 +344,7 @@ def _flat_value(name: str, value: str) -> Raw:
     if value[:1] in ("{", "[") and canonical_field(name) in (None, "metadata"):
         data = value.encode("utf-8", "replace")
         try:
-            _decode(data)
+            decode(data)
         except (msgspec.DecodeError, RecursionError):
             pass
         else:
@@ -391,7 +414,7 @@ def sorted_out(fields: Mapping[str, Raw]) -> tuple[dict[str, tuple[str, Any]], d
 
 def _timestamp(found: dict[str, tuple[str, Any]], rest: dict[str, Any], received: int) -> int:
     name, raw = found.get("timestamp", ("", None))
-    if raw is None or (value := _decode(raw)) in (None, ""):
+    if raw is None or (value := decode(raw)) in (None, ""):
         return received
     timestamp = parse_timestamp(value)
     if is_plausible(timestamp, received):
@@ -405,7 +428,7 @@ def _level(found: dict[str, tuple[str, Any]], rest: dict[str, Any]) -> Level:
     name, raw = found.get("level", ("", None))
     if raw is None:
         return Level.INFO
-    level = parse_level(_decode(raw))
+    level = parse_level(decode(raw))
     if level is None:
         rest[name] = raw
         return Level.INFO
@@ -417,7 +440,7 @@ def _short(found: dict[str, tuple[str, Any]], rest: dict[str, Any], field: str, 
     name, raw = found.get(field, ("", None))
     if raw is None:
         return ""
-    value = _decode(raw)
+    value = decode(raw)
     if value is None:
         return ""
     if isinstance(value, dict) and isinstance(value.get("name"), str):  # "service": {"name": …}
@@ -435,7 +458,7 @@ def _text(found: dict[str, tuple[str, Any]], field: str) -> str:
     _, raw = found.get(field, ("", None))
     if raw is None:
         return ""
-    value = _decode(raw)
+    value = decode(raw)
     if isinstance(value, str):
         return value
     return "" if value is None else bytes(raw).decode()
@@ -461,10 +484,10 @@ def compact(metadata: bytes) -> bytes:
 
 def _object_in_text(raw: bytes) -> bytes | None:
     """Metadata that was encoded twice: a JSON text that holds a JSON object."""
-    value = _decode(raw)
+    value = decode(raw)
     if isinstance(value, str) and value.startswith("{"):
         try:
-            return value.encode() if isinstance(_decode(value.encode()), dict) else None
+            return value.encode() if isinstance(decode(value.encode()), dict) else None
         except msgspec.DecodeError:
             return None
     return None
@@ -485,7 +508,7 @@ def has_nested_id(metadata: bytes) -> bool:
 
 def lift(ids: dict[str, str], metadata: bytes) -> None:
     """Fills missing ids from the top of the metadata and from its "context" object, where services put them."""
-    top = _decode(metadata)
+    top = decode(metadata)
     for place in (top, top.get("context")):
         for name, value in _scalars(place):
             field = canonical_field(name)

@@ -9,11 +9,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, NamedTuple, TypeAlias
 
-import msgspec
-
 from logs.query.metadata import MISSING, any_in, fold_metadata, key_needles, lookup, metadata_needles
 from logs.records import Level as RecordLevel
-from logs.records import LogRecord
+from logs.records import LogRecord, decode
 
 
 class Operator(StrEnum):
@@ -184,14 +182,14 @@ class Metadata:
         if not any_in(self.key_needles, fold_metadata(metadata)):
             return False
         try:
-            return self.matches_value(lookup(msgspec.json.decode(metadata), self.path))
+            return self.matches_value(lookup(decode(metadata), self.path))
         except (ValueError, RecursionError):  # kept as it came, it may be broken, or lists a thousand deep
             return False
 
     def texts_in(self, metadata: bytes) -> Iterator[str]:
         """The values at the path, as text: one, or those of a list."""
         try:
-            found = lookup(msgspec.json.decode(metadata), self.path)
+            found = lookup(decode(metadata), self.path)
         except (ValueError, RecursionError):
             return
         for value in found if isinstance(found, list) else [found]:

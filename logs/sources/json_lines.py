@@ -89,7 +89,7 @@ def _lines(body: bytes) -> list[bytes]:
     if start == b"[":
         try:
             return [bytes(raw) for raw in _decode_array(body)]
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             return [body.strip()]
     lines = body.split(b"\n")
     if start == b"{" and len(lines) > 1 and _is_one_object(lines[0], body):
@@ -103,6 +103,6 @@ def _is_one_object(first: bytes, body: bytes) -> bool:
         return False
     try:
         msgspec.json.decode(body, type=dict[str, Raw])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return False
     return True

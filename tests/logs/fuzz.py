@@ -9,41 +9,27 @@ printed with the shortest input that shows it. `tests/logs/test_fuzz.py` does th
 from __future__ import annotations
 
 import argparse
-import gzip
-import json
 import os
 import resource
 import sys
 import time
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+if TYPE_CHECKING:
+    from tests.logs.parsers import Parser
+
 MEMORY: Final = 1 << 30  # bytes that one parser may take, beside what the process has at its start
 EXAMPLES: Final = 300  # between two looks at the clock
 TIME: Final = timedelta(seconds=2)  # for one input
-RECEIVED: Final = 1_790_000_000_000_000
-
-LINE: Final = (
-    b'{"timestamp":"2026-11-21T10:30:45.123Z","level":"ERROR","source":"OrderService","title":"Payment failed",'
-    b'"message":"Card was declined","correlationId":"c-81f3","metadata":{"orderId":1234,"stackTrace":"at Pay()\\n"}}'
-)
-PINO: Final = b'{"level":30,"time":1795257045123,"msg":"Login","userId":"u-7","duration_ms":4.5e1,"ok":true,"x":null}'
-PRETTY: Final = json.dumps(json.loads(LINE), indent=1).encode()
-
-
-class Parser(NamedTuple):
-    parse: Callable[[bytes], object]
-    seeds: Sequence[bytes]  # what it is meant for; inputs are these with damages
-    refuses: tuple[type[Exception], ...] = ()  # how it says that it can't read something
 
 
 def parsers() -> dict[str, Parser]:
@@ -53,38 +39,9 @@ def parsers() -> dict[str, Parser]:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "monitor.settings")
     os.environ.setdefault("PHAROS_SECRET_KEY", "nothing is kept here")
     django.setup()
-    from logs import edge, query, stream
-    from logs.sources import json_lines, ways
-    from logs.store import codec
+    from tests.logs.parsers import PARSERS
 
-    def unpack(encoding: str) -> Callable[[bytes], object]:
-        return lambda data: edge._unpacked(data, encoding, 1 << 20)
-
-    def entry(data: bytes) -> object:
-        names, _, values = data.partition(b"\n")
-        pairs = zip(names.split(b","), values.split(b","), strict=False)
-        return stream.incoming("pharos:logs", "1790000000000-0", dict(pairs))
-
-    return {
-        "json": Parser(
-            lambda data: json_lines.parse(data, RECEIVED),
-            (LINE, PINO, LINE + b"\n" + PINO, b"[" + LINE + b"," + PINO + b"]", PRETTY),
-        ),
-        "query": Parser(
-            lambda data: query.parse(data.decode("utf-8", "replace")),
-            (b'level:error service:(api OR worker) "timed out" -healthz', b"metadata.a:42 duration_ms:>500 exists:a.b",
-             b"http://10.0.0.1:8080/a?b=c {\"a\": [1]} service:api* NOT (x AND y)"),
-            (query.QueryError,),
-        ),
-        "entry": Parser(
-            entry,
-            (b"entry\n" + LINE, b"level,service,message,n\nwarn,shop,hello,1", b"chunk,seal\nabc,def"),
-            (stream.EntryError,),
-        ),
-        "gzip": Parser(unpack("gzip"), (gzip.compress(LINE * 9), gzip.compress(b"\0" * 5_000_000)), (ways.Refused,)),
-        "deflate": Parser(unpack("deflate"), (zlib.compress(LINE), zlib.compress(LINE)[2:-4]), (ways.Refused,)),
-        "zstd": Parser(unpack("zstd"), (codec.compress(LINE), codec.compress(b"\0" * 5_000_000)), (ways.Refused,)),
-    }  # fmt: skip
+    return PARSERS
 
 
 @st.composite

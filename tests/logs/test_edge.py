@@ -112,7 +112,7 @@ async def test_bad_lines_are_named_and_the_others_taken(http: httpx.AsyncClient,
 # --- What is refused -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("body", [b"", b"  \n", b"[]", b"hello", b"{", b'"text"', b"[1, 2]", b"{}"])
+@pytest.mark.parametrize("body", [b"", b"  \n", b"[]", b"hello", b"{", b'"text"', b"[1, 2]", b"{}", b"[" * 5_000])
 async def test_a_body_without_any_line_is_a_400_that_says_why(
     http: httpx.AsyncClient, redis_client: redis.Redis, body: bytes
 ) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests.logs import fuzz
+from tests.logs.parsers import PARSERS, Parser
 
 
-@pytest.mark.parametrize("name", fuzz.parsers())
+@pytest.mark.parametrize("name", PARSERS)
 def test_damaged_input_is_read_or_refused(name: str) -> None:
-    fuzz.fuzz(fuzz.parsers()[name], 100, derandomize=True)
+    fuzz.fuzz(PARSERS[name], 100, derandomize=True)
 
 
 def test_a_parser_that_raises_is_found() -> None:
@@ -18,4 +19,4 @@ def test_a_parser_that_raises_is_found() -> None:
             raise LookupError(data)
 
     with pytest.raises(LookupError):
-        fuzz.fuzz(fuzz.Parser(parse, [b"{}"]), 100, derandomize=True)
+        fuzz.fuzz(Parser(parse, [b"{}"]), 100, derandomize=True)

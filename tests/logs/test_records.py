@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from core import clock
+from logs import query
+from logs.details import details_of
 from logs.records import (
     Level,
     LogRecord,
@@ -307,3 +309,20 @@ def test_what_serializers_write_although_it_is_no_json_is_read() -> None:
 def test_any_unicode_comes_through() -> None:
     text = "naïve ☃ 🚀 \u202e rtl \x00 nul \x1b[31m"
     assert read({"message": text}).message == text
+
+
+@pytest.mark.parametrize("name", ["level", "time", "service", "message", "request_id", "x", "metadata"])
+def test_a_number_beyond_all_floats_costs_no_line(name: str) -> None:
+    line = b'{"msg":"said","%s":1e999}' % name.encode()
+    if name == "time":
+        with pytest.raises(RecordError, match="expected ISO 8601"):
+            from_json(line, NOW)
+        return
+    record = from_json(line, NOW)
+    assert "1e999" in f"{record.metadata!r} {record.service} {record.message} {record.request_id}"
+
+
+def test_metadata_with_a_number_beyond_all_floats_is_searched_and_shown() -> None:
+    record = from_json(b'{"msg":"said","x":1e999,"y":{"z":4}}', NOW)
+    assert query.parse("metadata.y.z:4").matches(record)
+    assert details_of(record).tree

@@ -125,4 +125,4 @@ def test_a_merge_that_dies_after_any_statement_changes_nothing(database: str) ->
             worker.begin("dying", statement, "maintain")
             merged += worker.last_words()
             assert holds(store, 2 * statement)
-    assert merged
+    assert any(map(int, merged))

@@ -6,6 +6,7 @@ A new way in is a function in WAYS: it sends the lines of `secrets(way)`.
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -25,12 +26,13 @@ from pytest_django import Settings
 from accounts import keys
 from accounts.models import Scope
 from core import clock
-from logs import ingest, live, stream
+from logs import ingest, live, plain, stream
 from logs.api import events
 from logs.edge import Edge
 from logs.handler import StreamHandler
 from logs.models import DeadLetter, LogSource
 from logs.search import parse_search
+from logs.sources.outlet import Outlet
 from tests import servers
 from tests.logs.ingesting import lines, records, running
 from tests.waiting import until
@@ -54,17 +56,18 @@ def secrets(way: str) -> list[dict[str, Any]]:
     ]
 
 
-def post(content: bytes) -> None:
+def post(content: bytes, path: str = "/api/logs") -> None:
     async def send() -> int:
         edge = Edge()
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=edge), base_url="http://pharos") as client:  # type: ignore[arg-type]
-            answer = await client.post("/api/logs", content=content, headers={"authorization": f"Bearer {plain}"})
+            answer = await client.post(path, content=content, headers=headers)
         await edge.close()
         assert "s3cr3t" not in answer.text
         return answer.status_code
 
-    _, plain = keys.create("sender", [Scope.INGEST])
-    assert async_to_sync(send)() in (202, 400)
+    _, key = keys.create("sender", [Scope.INGEST])
+    headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
+    assert async_to_sync(send)() in (200, 202, 204, 400)
 
 
 def post_object(client: redis.Redis) -> None:
@@ -79,6 +82,43 @@ def post_array(client: redis.Redis) -> None:
 def post_lines(client: redis.Redis) -> None:
     bad = [b'{"password": "s3cr3t-refused", ', b'"s3cr3t"'[:2]]
     post(b"\n".join([*(json.dumps(line).encode() for line in secrets("ndjson")), *bad]))
+
+
+def push_to_loki(client: redis.Redis) -> None:
+    values = [[str(clock.now() * 1_000), json.dumps(line), {"token": "s3cr3t-label"}] for line in secrets("loki")]
+    post(json.dumps({"streams": [{"stream": {"app": "x"}, "values": values}]}).encode(), "/loki/api/v1/push")
+
+
+def export_to_otlp(client: redis.Redis) -> None:
+    records = [
+        {"body": {"stringValue": line.pop("msg")}, "attributes": [attribute(*pair) for pair in line.items()]}
+        for line in secrets("otlp")
+    ]
+    post(json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]}).encode(), "/v1/logs")
+
+
+def attribute(name: str, value: Any) -> dict[str, Any]:
+    return {"key": name, "value": {"stringValue": value if isinstance(value, str) else json.dumps(value)}}
+
+
+def listen(client: redis.Redis) -> None:
+    """What syslog, files and containers of Docker have in common."""
+
+    async def hand_over() -> None:
+        out = Outlet("test")
+        sending = asyncio.create_task(out.run())
+        for line in secrets("text"):
+            await out.put(plain.read(line["msg"] + " " + json.dumps(line), clock.now(), labels={"token": "s3cr3t"}))
+        await out.finish(10)
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+        await out.close()
+
+    asyncio.run(hand_over())
+
+
+def xadd_packed(client: redis.Redis) -> None:
+    client.xadd(FIRST, {"data": gzip.compress("\n".join(map(json.dumps, secrets("packed"))).encode())})
 
 
 def xadd_json(client: redis.Redis) -> None:
@@ -116,6 +156,10 @@ WAYS: Final[dict[str, Callable[[redis.Redis], None]]] = {
     "object": post_object,
     "array": post_array,
     "ndjson": post_lines,
+    "loki": push_to_loki,
+    "otlp": export_to_otlp,
+    "text": listen,
+    "packed": xadd_packed,
     "json": xadd_json,
     "xarray": xadd_array,
     "flat": xadd_flat,

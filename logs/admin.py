@@ -229,7 +229,7 @@ class RedactionRuleAdmin(ModelAdmin):  # type: ignore[misc]
                 problem = str(error)
         shown, hits = redaction.tried(Redactor(rules), sample) if sample and not problem else ("", {})
         found = {"problem": problem, "shown": shown, "hits": sorted(hits.items())}
-        return render(request, "logs/_tried.html", found)
+        return render(request, "logs/_redacted.html", found)
 
     @admin.action(description=_("Switch on"), permissions=["change"])
     def switch_on(self, request: HttpRequest, queryset: QuerySet[RedactionRule]) -> None:

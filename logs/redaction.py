@@ -376,13 +376,15 @@ class _Json:
 
     def _value(self, token: bytes, level: _Level) -> bytes:
         is_text = token.startswith(b'"')
-        if is_text and (level.name in _NAMING if level.is_object else level.is_pair and not level.place):
-            level.named = self.redactor.rule_of(_decoded(token))
         if level.rule is None:
-            return self.redactor.token(token, self.hits)
-        if is_nothing(_encoded(_decoded(token)) if is_text else token):
-            return token
-        return self._mark(level.rule)
+            new = self.redactor.token(token, self.hits)
+        elif is_nothing(_encoded(_decoded(token)) if is_text else token):
+            new = token
+        else:
+            new = self._mark(level.rule)
+        if is_text and (level.name in _NAMING if level.is_object else level.is_pair and not level.place):
+            level.named = self.redactor.rule_of(_decoded(new))
+        return new
 
     def _mark(self, rule: Rule) -> bytes:
         self.hits[rule] += 1

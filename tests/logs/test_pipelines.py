@@ -204,7 +204,6 @@ def test_labels_are_an_object() -> None:
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipelines, "_rules", ())
     monkeypatch.setattr(pipelines, "_counts", {})
-    monkeypatch.setattr(pipelines, "_written_at", float("-inf"))
 
 
 @pytest.fixture

@@ -304,7 +304,6 @@ def test_lookup_tells_null_from_missing() -> None:
         b'"x"',
         b'["x"]',
         b'{"x":"\xff"}',
-        b'{"x":1e999}',
         b'{"x":' + b"[" * 5_000 + b"]" * 5_000 + b"}",
         b'{"x":' + b"[" * 400 + b"]" * 400 + b"}",
     ],

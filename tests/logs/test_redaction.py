@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import OperationalError
 from django.test import Client
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from logs import intake
@@ -199,6 +199,7 @@ def test_twice_is_once(given: str) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(st.dictionaries(TEXTS, JSON, max_size=5), TEXTS)
+@example(given={"": [["--SECRET A", 0]]}, message="")
 def test_metadata_stays_json_and_twice_is_once(given: dict[str, object], message: str) -> None:
     data = json.dumps(given, separators=(",", ":")).encode()
     once = ALL.redact(Lines.of([record(message=message, metadata=data)])).lines

@@ -289,6 +289,7 @@ def test_chunks_have_only_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.django_db(transaction=True, databases=["default", "logs"])
 def test_dropped_entries_are_acknowledged_and_never_stored(redis_client: redis.Redis) -> None:
     Pipeline.objects.create(name="a", minimum="info", drop="healthz", labels={"team": "shop"})
+    pipelines.refresh()
     with redis_client.pipeline() as pipe:
         pipe.xadd("pharos:logs", {"line": json.dumps({"message": "alone"})})
         pipe.xadd("pharos:logs", {"line": json.dumps({"message": "GET /healthz"})})

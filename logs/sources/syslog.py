@@ -187,7 +187,7 @@ class _Server:
         connections = (
             f", {count:,} connection{'s' * (count != 1)}" if self.source.name.startswith(("tcp", "udp+")) else ""
         )
-        report(f"listening{connections}; {self.taken:,} messages taken since {since}{drops}")
+        report(f"listening{connections}; {self.taken:,} message{'s' * (self.taken != 1)} taken since {since}{drops}")
         new = self.dropped - self._said
         if new and time.monotonic() >= self._next_word:
             self._next_word = time.monotonic() + SAY_EVERY

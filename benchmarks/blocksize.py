@@ -40,7 +40,7 @@ def measure(place: Place, known: Facts, lines: Path, block_lines: int, repeat: i
     upkeep = stores.in_child(stores.settle, place, block_lines)
     taken, blocks = place.bytes, stores.in_child(count_blocks, place)
     known.position = stores.in_child(needle_of, place, known)
-    timings, _ = stores.in_child(ask_store, place, known, repeat, ASKED)
+    timings, _ = stores.in_child(ask_store, place, known, repeat, ASKED, block_lines)
     return Outcome(appended, upkeep, blocks, taken, timings)
 
 

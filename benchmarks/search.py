@@ -100,9 +100,11 @@ def needle_of(place: Place, known: Facts) -> Position:
         return find_needle(store, known)
 
 
-def ask_store(place: Place, known: Facts, repeat: int, names: Iterable[str]) -> tuple[dict[str, Timing], float]:
+def ask_store(
+    place: Place, known: Facts, repeat: int, names: Iterable[str], block_lines: int = codec.BLOCK_LINES
+) -> tuple[dict[str, Timing], float]:
     """Also the peak of this process' memory."""
-    with stores.opened(place) as store:
+    with stores.opened(place, block_lines) as store:
         asked = [questions()[name] for name in names]
         found = {
             each.name: timed(partial(ask, store, each, known, PATIENCE), known.answer(each), repeat) for each in asked

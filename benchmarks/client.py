@@ -155,7 +155,9 @@ def _lines(client: redis.Redis) -> int:
 
     entries: Any = client.xrange("pharos:logs")
     texts = [fields[b"lines"] for _, fields in entries]
-    unpacked = [packed.unpack(text, 8 << 20) if packed.is_packed(text) else text for text in texts]
+    unpacked = [
+        packed.unpack(text, encoding, 8 << 20) if (encoding := packed.encoding_of(text)) else text for text in texts
+    ]
     return sum(len(text.splitlines()) for text in unpacked)
 
 

@@ -9,12 +9,8 @@ answer looks is for the ways in to say (`logs/sources/ways.py`).
 from __future__ import annotations
 
 import asyncio
-import gzip
-import io
 import logging
-import sys
 import time
-import zlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -27,16 +23,12 @@ from accounts import keys
 from accounts.models import Scope
 from core import clock
 from logs import context, intake, stream
+from logs.packed import ENCODINGS, PackedError, TooLongError, unpack
 from logs.sources import streams
 from logs.sources.json_lines import REJECTED_MAX, JsonLines
 from logs.sources.loki import Loki
 from logs.sources.otlp import Otlp
 from logs.sources.ways import Answer, Body, Parsed, Refused, Way, too_long
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 log = logging.getLogger(__name__)
 
@@ -174,7 +166,7 @@ class _Packed(NamedTuple):
 
 def _parse(way: Way, packed: _Packed, content_type: str) -> tuple[Parsed, list[dict[bytes, bytes]]]:
     longest = settings.LOG_BODY_MAX
-    data = _unpacked(packed.data, packed.encoding, longest) if packed.encoding in _UNPACK else packed.data
+    data = _unpacked(packed.data, packed.encoding, longest) if packed.encoding in ENCODINGS else packed.data
     # Many a program logs our answer, and what it quotes of the body with it.
     try:
         parsed = way.parse(Body(data, content_type, packed.received, longest))
@@ -196,7 +188,7 @@ async def _body(way: Way, headers: Mapping[str, str], content_type: str, receive
     if content_type not in way.content_types:
         raise Refused(415, f"expected Content-Type {way.expected}, got {content_type!r}")
     encoding = headers.get("content-encoding", "").strip().lower() or "identity"
-    if encoding not in ("identity", *_UNPACK, *way.unpacked_by_parse):
+    if encoding not in ("identity", *ENCODINGS, *way.unpacked_by_parse):
         raise Refused(415, f"expected Content-Encoding gzip, deflate or zstd, got {encoding!r}")
     longest = settings.LOG_BODY_MAX
     if headers.get("content-length", "0").isdigit() and int(headers.get("content-length", "0")) > longest:
@@ -217,37 +209,11 @@ async def _body(way: Way, headers: Mapping[str, str], content_type: str, receive
 
 def _unpacked(body: bytes, encoding: str, longest: int) -> bytes:
     try:
-        unpacked = _UNPACK[encoding](body, longest + 1)
-    except (zlib.error, EOFError, OSError, zstd.ZstdError) as error:
+        return unpack(body, encoding, longest)
+    except TooLongError:
+        raise too_long(longest) from None
+    except PackedError as error:
         raise Refused(400, f"the body is no {encoding}: {error}") from None
-    if len(unpacked) > longest:
-        raise too_long(longest)
-    return unpacked
-
-
-def _inflate(body: bytes, longest: int) -> bytes:
-    # "deflate" means zlib's format (RFC 9110), but some clients send the bare stream.
-    inflater = zlib.decompressobj() if body[:1] and body[0] & 0x0F == 8 else zlib.decompressobj(-zlib.MAX_WBITS)
-    return _whole(inflater.decompress(body, longest), inflater.eof, longest)
-
-
-def _gunzip(body: bytes, longest: int) -> bytes:
-    with gzip.GzipFile(fileobj=io.BytesIO(body)) as file:
-        return file.read(longest)
-
-
-def _unzstd(body: bytes, longest: int) -> bytes:
-    with zstd.ZstdFile(io.BytesIO(body)) as file:
-        return file.read(longest)
-
-
-def _whole(data: bytes, ended: bool, longest: int) -> bytes:
-    if not ended and len(data) < longest:
-        raise EOFError("it ends early")
-    return data
-
-
-_UNPACK: Final = {"gzip": _gunzip, "x-gzip": _gunzip, "deflate": _inflate, "zstd": _unzstd}
 
 
 async def _send(send: Send, answer: Answer, more: Mapping[str, str]) -> None:

@@ -211,8 +211,8 @@ def _lines(fields: Fields, received: int) -> Lines:
     texts = {name.decode("utf-8", "replace"): value for name, value in fields.items()}
     if len(fields) == 1:
         ((name, value),) = texts.items()
-        if packed.is_packed(value):
-            return _from_packed_field(value, received)
+        if encoding := packed.encoding_of(value):
+            return _from_packed_field(value, encoding, received)
         if value.lstrip()[:1] in (b"{", b"["):
             return _from_json_field(value, received)
         if canonical_field(name) is None:
@@ -224,11 +224,13 @@ def _lines(fields: Fields, received: int) -> Lines:
     return Lines.of([record])
 
 
-def _from_packed_field(value: bytes, received: int) -> Lines:
+def _from_packed_field(value: bytes, encoding: str, received: int) -> Lines:
     try:
-        text = packed.unpack(value, UNPACKED_MAX)
+        text = packed.unpack(value, encoding, UNPACKED_MAX)
+    except packed.TooLongError:
+        raise EntryError(f"expected at most {UNPACKED_MAX:,} bytes, unpacked; send smaller entries") from None
     except packed.PackedError as error:
-        raise EntryError(str(error)) from None
+        raise EntryError(f"expected {encoding}, as its first bytes say: {error}") from None
     if not text.lstrip().startswith(b"{"):
         raise EntryError("expected an object per line in what was packed")
     # A packed entry is small however many lines are in it: they are counted before any is looked at.

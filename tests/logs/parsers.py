@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from logs import edge, multiline, packed, plain, query, stream
+from logs import edge, multiline, plain, query, stream
 from logs.redaction import Redactor
 from logs.sources import docker_lines, files_lines, json_lines, loki, otlp, syslog_lines, ways
 from logs.store import codec
@@ -156,9 +156,9 @@ PARSERS: Final = {
         (stream.EntryError,),
     ),
     "packed": Parser(
-        lambda data: packed.unpack(data, LONGEST),
+        lambda data: stream.incoming("pharos:logs", "1790000000000-0", {b"packed": data}),
         (gzip.compress(LINE * 9), codec.compress(LINE * 9), gzip.compress(b"\0" * 5_000_000)),
-        (packed.PackedError,),
+        (stream.EntryError,),
     ),
     "gzip": Parser(unpacked("gzip"), (gzip.compress(LINE * 9), gzip.compress(b"\0" * 5_000_000)), (ways.Refused,)),
     "deflate": Parser(unpacked("deflate"), (zlib.compress(LINE), zlib.compress(LINE)[2:-4]), (ways.Refused,)),

@@ -149,15 +149,13 @@ def _waiting_url(client: Client, service: str, since: int) -> str:
 
 def _address(request: HttpRequest) -> dict[str, Any]:
     """Where this reader reaches us, as the instructions need it."""
-    host, _, port = (
-        request.get_host().partition(":") if request.get_host().count(":") < 2 else (request.get_host(), "", "")
-    )
-    secure = request.is_secure()
+    url = request.build_absolute_uri("/").rstrip("/")
+    parts = urlsplit(url)
     return {
-        "url": f"{request.scheme}://{request.get_host()}",
-        "host": host,
-        "port": port or ("443" if secure else "80"),
-        "tls": "on" if secure else "off",
+        "url": url,
+        "host": parts.hostname,
+        "port": str(parts.port or (443 if request.is_secure() else 80)),
+        "tls": "on" if request.is_secure() else "off",
         "stream": settings.LOG_STREAMS[0],
         "redis": _redis(),
         "own_redis": settings.EMBEDDED_REDIS,

@@ -78,6 +78,16 @@ def test_each_client_has_instructions(client: connect.Client, alice: Client) -> 
         assert any("logs.example.org:8443" in text or "Port          8443" in text for text in texts)
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"), [("[::1]:8000", ("::1", "8000")), ("logs.example.org", ("logs.example.org", "80"))]
+)
+def test_host_and_port_are_told_apart(name: str, expected: tuple[str, str], alice: Client) -> None:
+    page = alice.get(reverse("logs:connect", args=["fluent-bit"]), headers={"host": name}).content.decode()
+    found = re.search(r"Host +(\S+)\s+Port +(\d+)", code(page)[0])
+    assert found
+    assert found.groups() == expected
+
+
 def test_shell_lines_are_whole() -> None:
     page = text_of(reader("read_records"), reverse("logs:connect", args=["curl"]))
     words = shlex.split(code(page)[0].replace("\\\n", " "))

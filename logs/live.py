@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -20,6 +19,7 @@ import msgspec
 from channels.layers import get_channel_layer
 from django.db import close_old_connections
 
+from core.wakeups import Publisher
 from logs.records import LogRecord
 from logs.store import Backlog, log_stores
 
@@ -34,36 +34,9 @@ LOOKED_JUST_NOW: Final = 0.005  # seconds
 POLL: Final = 1.0  # seconds after which a viewer looks without a wake-up
 
 
-class Publisher:
-    """Wakes viewers from a thread that has no event loop, without ever making it wait.
-
-    Commits that come faster than they are sent are told as one: only the newest number matters.
-    """
-
-    def __init__(self) -> None:
-        self._newest = 0
-        self._told = asyncio.Event()
-        self._loop = asyncio.new_event_loop()
-        # A daemon: it has nothing to finish, and nobody shall wait for it at the end of the process.
-        threading.Thread(target=self._run, name="live-publisher", daemon=True).start()
-
-    def __call__(self, commit: int) -> None:
-        self._newest = max(self._newest, commit)
-        self._loop.call_soon_threadsafe(self._told.set)
-
-    def _run(self) -> None:
-        self._loop.run_until_complete(self._send_for_ever())
-
-    async def _send_for_ever(self) -> None:
-        layer = get_channel_layer()
-        while True:
-            await self._told.wait()
-            self._told.clear()
-            try:
-                await layer.group_send(GROUP, {"type": EVENT, "commit": self._newest})
-            except Exception as error:  # noqa: BLE001 - whatever the layer raises: viewers poll meanwhile
-                log.debug("No wake-up for viewers: %s", error)
-                await asyncio.sleep(0.5)
+def publisher() -> Publisher[int]:
+    """Tells all viewers of a commit."""
+    return Publisher(GROUP, EVENT, max)
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -158,7 +131,7 @@ class Feed:
                 await layer.group_add(GROUP, channel)
                 while True:
                     message = await layer.receive(channel)
-                    self._told = max(self._told, int(message["commit"]))
+                    self._told = max(self._told, int(message["news"]))
                     bell, self._bell = self._bell, asyncio.Event()
                     bell.set()
             except Exception as error:  # noqa: BLE001 - whatever the layer raises

@@ -17,6 +17,7 @@ PORT = env.integer("PHAROS_PORT", default=8000, low=1, high=65_535)
 
 DEBUG = env.boolean("PHAROS_DEBUG", default=False)
 SECRET_KEY = env.secret_key("PHAROS_SECRET_KEY", DATA_DIR)
+SECRET_KEY_FALLBACKS = env.words("PHAROS_SECRET_KEY_FALLBACKS")
 # Used at the first start only: see monitor/bootstrap.py.
 ADMIN_PASSWORD = env.text("PHAROS_ADMIN_PASSWORD")
 API_KEY = env.text("PHAROS_API_KEY")
@@ -40,6 +41,7 @@ INSTALLED_APPS = [
     "core",
     "accounts",
     "logs",
+    "services",
     "monitor",
 ]
 

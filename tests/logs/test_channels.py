@@ -16,7 +16,6 @@ from pytest_django import Settings
 
 from core import clock
 from logs import ingest, live, stream
-from logs.live import Publisher
 from logs.models import DeadLetter, LogSource
 from logs.sources import channels, streams
 from logs.sources.channels import Listener
@@ -305,7 +304,7 @@ async def test_what_is_published_reaches_live_viewers(redis_client: redis.Redis)
     socket = viewer(await alice())
     await socket.connect()
     await socket.send_to(text_data=json.dumps({"since": 0}))
-    with running(publish=Publisher()):
+    with running(publish=live.publisher()):
         await asyncio.to_thread(until, lambda: redis_client.pubsub_numsub(channel)[0][1] == 1)
         redis_client.publish(channel, '{"msg": "live", "service": "shop"}')
         frame = json.loads(await socket.receive_from(timeout=5))

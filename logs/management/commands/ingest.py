@@ -9,8 +9,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
+from logs import live
 from logs.ingest import Ingester, consumer_name
-from logs.live import Publisher
 from logs.store import log_stores
 
 
@@ -22,7 +22,7 @@ class Command(BaseCommand):
         gc.collect()
         gc.freeze()
         with consumer_name(settings.DATA_DIR) as name:
-            ingester = Ingester(name, log_stores["default"], Publisher())
+            ingester = Ingester(name, log_stores["default"], live.publisher())
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: ingester.stop())
             ingester.run()

@@ -1,0 +1,130 @@
+"""The one place where the status of a service is written.
+
+`settle` looks at everything that is known of some services, judges it (`services.status`), and where the verdict is
+another one than before writes it down, adds the change to the history, and tells those who look on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.db import transaction
+from django.db.models import Prefetch
+
+from core import clock
+from services import live, maintenance
+from services.models import Check, Container, Dependency, Service, StatusChange
+from services.status import CheckFacts, ContainerFacts, Facts, Outcome, ParentFacts, Verdict, judge
+
+STALE_INTERVALS: Final = 3  # a check that had no result for so many intervals is not known any more
+STALE_MIN: Final = 60.0  # seconds
+DEPTH_MAX: Final = 10  # generations that are told of a parent's trouble
+
+
+def settle(services: Iterable[int], now: datetime) -> list[StatusChange]:
+    """The changes, oldest parents first. Children of what changed are settled, too."""
+    wanted = set(services)
+    changes: list[StatusChange] = []
+    for _ in range(DEPTH_MAX):
+        if not wanted:
+            break
+        with transaction.atomic():
+            fresh = [change for service in _load(wanted) if (change := _settle(service, now))]
+            live.announce(wanted)
+        changes += fresh
+        moved = {change.service_id for change in fresh}
+        wanted = set(Dependency.objects.filter(parent__in=moved).values_list("child", flat=True)) if moved else set()
+    return changes
+
+
+def _load(services: Iterable[int]) -> Iterable[Service]:
+    return Service.objects.filter(pk__in=list(services)).prefetch_related(
+        Prefetch("checks", Check.objects.filter(enabled=True).defer("secrets")),
+        Prefetch("containers", Container.objects.filter(removed_at=None).select_related("host")),
+        "parents",
+        "maintenance_windows",
+    )
+
+
+def _settle(service: Service, now: datetime) -> StatusChange | None:
+    verdict = judge(facts_of(service, now))
+    old, reason = service.status, verdict.reason[:500]
+    told = (verdict.status, reason, verdict.check, verdict.parent)
+    if told == (old, service.reason, service.culprit_id, service.explained_by_id):
+        return None
+    values: dict[str, object] = {
+        "status": verdict.status,
+        "reason": reason,
+        "culprit_id": verdict.check,
+        "explained_by_id": verdict.parent,
+    }
+    if verdict.status != old:
+        values["status_since"] = at = _since(service, verdict, now)
+    # Two workers may have found the same: one writes it.
+    if not Service.objects.filter(pk=service.pk, status=old, status_since=service.status_since).update(**values):
+        return None
+    if verdict.status == old:
+        return None
+    return StatusChange.objects.create(
+        service=service, at=at, noticed_at=now, old=old, new=verdict.status, reason=reason,
+        culprit_id=verdict.check, explained_by_id=verdict.parent,
+    )  # fmt: skip
+
+
+def _since(service: Service, verdict: Verdict, now: datetime) -> datetime:
+    """When it really began: never before the status that it ends, never in the future."""
+    since = verdict.since or now
+    return min(max(since, service.status_since), now)
+
+
+def facts_of(service: Service, now: datetime) -> Facts:
+    """`service` as `_load` gives it."""
+    return Facts(
+        paused=service.paused,
+        maintenance=maintenance.open_window(service, now),
+        checks=[_check(check, now) for check in service.checks.all()],
+        containers=[_container(container) for container in service.containers.all()],
+        parents=[ParentFacts(parent.pk, parent.name, parent.status) for parent in service.parents.all()],
+    )
+
+
+def _check(check: Check, now: datetime) -> CheckFacts:
+    known = check.outcome is not None and not is_stale(check, now)
+    return CheckFacts(
+        check.pk,
+        check.name,
+        Outcome(check.outcome) if known and check.outcome is not None else None,
+        clock.moment(check.outcome_since) if check.outcome_since else None,
+        check.detail,
+        check.role,
+        check.failing_means,
+    )
+
+
+def is_stale(check: Check, now: datetime) -> bool:
+    """Whether its last result is too old to say anything. Heartbeats say nothing for as long as all is well."""
+    if check.kind == "heartbeat" or check.last_at is None:
+        return False
+    patience = max(STALE_INTERVALS * check.interval + check.timeout, STALE_MIN)
+    return clock.moment(check.last_at) < now - timedelta(seconds=patience)
+
+
+def _container(container: Container) -> ContainerFacts:
+    return ContainerFacts(
+        container.name,
+        "" if container.host.away else container.state,
+        container.health,
+        container.state_since,
+        describe(container),
+    )
+
+
+def describe(container: Container) -> str:
+    """How a container is, as the end of a sentence: "exited with 137, out of memory"."""
+    if container.state == "exited":
+        return f"exited with {container.exit_code}" + ", out of memory" * container.oom_killed
+    if container.state == "restarting":
+        return f"restarts again and again ({container.restart_count} times), last exit code {container.exit_code}"
+    return ""

@@ -34,7 +34,7 @@ from logs.sources.streams import REFRESH_EVERY, Sources
 from logs.store import BaseLogStore, Incoming, Singles
 from logs.store.base import EntryKey
 from logs.store.codec import Block
-from logs.stream import Entry
+from logs.stream import Arrived, Entry
 
 log = logging.getLogger(__name__)
 
@@ -97,8 +97,12 @@ class Ingester:
         self.store = store
         self.publish = publish
         self.client = client or stream.connect()
+        # Entries as lists, as Redis sends them: to make a dict of each costs more than to read the line in it.
+        for command in ("XREADGROUP", "XAUTOCLAIM"):
+            self.client.set_response_callback(command, lambda answer, **_: answer)
         self.streams: list[str] = []
         self.lines = 0
+        self._ahead = _Ahead(self.client)
         self._sources = Sources(self.client, name)
         self._listener = Listener()
         self._stopped = threading.Event()
@@ -126,10 +130,12 @@ class Ingester:
                         continue  # somebody deleted a stream: see what there is
                     self._redis_away.wait(str(error), self._stopped)
         finally:
+            self._ahead.forget()
             self._listener.stop()
             intake.end()
 
     def _begin(self) -> None:
+        self._ahead.forget()
         self._sources.forget()
         self._look()
         self._backlog = True
@@ -145,9 +151,9 @@ class Ingester:
     def _read_until_stopped(self) -> None:
         while not self._stopped.is_set():
             began = time.monotonic()
-            entries = self._read()
-            if entries:
-                self.take(entries)
+            arrived = self._read()
+            if arrived:
+                self.take(arrived)
                 self._stopped.wait(max(0.0, LINGER - (time.monotonic() - began)))
             if time.monotonic() >= self._next_trim:
                 self._next_trim = time.monotonic() + TRIM_EVERY
@@ -155,51 +161,65 @@ class Ingester:
             if time.monotonic() >= self._next_look:
                 self._look()
 
-    def _read(self) -> list[Entry]:
+    def _read(self) -> list[Arrived]:
         if not self.streams:
             self._stopped.wait(BLOCK_MS / 1_000)
             return []
         if self._backlog:
-            if entries := self._entries(self._read_group("0", block=None)):
-                return entries
+            if arrived := self._arrived(self._read_group("0", block=None)):
+                return arrived
             self._backlog = False
         if time.monotonic() >= self._next_claim:
             self._next_claim = time.monotonic() + CLAIM_EVERY
             if claimed := self._claim():
                 return claimed
-        return self._entries(self._read_group(">", block=BLOCK_MS))
+        return self._read_new()
 
     def _read_group(self, position: str, block: int | None) -> Any:
-        count = max(COUNT // len(self.streams), COUNT_LEAST)
         return self.client.xreadgroup(
-            stream.GROUP, self.name, dict.fromkeys(self.streams, position), count=count, block=block
+            stream.GROUP, self.name, dict.fromkeys(self.streams, position), count=self._count, block=block
         )
 
-    def _claim(self) -> list[Entry]:
-        entries: list[Entry] = []
+    def _read_new(self) -> list[Arrived]:
+        """While much is waiting, the next entries are asked for before these are stored."""
+        answer = self._ahead.answer() if self._ahead else self._read_group(">", block=BLOCK_MS)
+        arrived = self._arrived(answer)
+        if any(len(each.entries) >= self._count for each in arrived):
+            self._ahead.ask(self.name, self.streams, self._count)
+        return arrived
+
+    @property
+    def _count(self) -> int:
+        """Entries to read from each stream."""
+        return max(COUNT // len(self.streams), COUNT_LEAST)
+
+    def _claim(self) -> list[Arrived]:
+        arrived: list[Arrived] = []
         with self._may("take over what other ingesters left unfinished (XAUTOCLAIM)") as allowed:
             for name in self.streams if allowed else ():
                 _, claimed, *_ = self.client.xautoclaim(
                     name, stream.GROUP, self.name, min_idle_time=CLAIM_IDLE_MS, count=COUNT
                 )
-                entries += self._entries([(name.encode(), claimed)])
-        if entries:
-            log.warning("Took over %s entries that another ingester had left unfinished", f"{len(entries):,}")
-        return entries
+                arrived += self._arrived([(name.encode(), claimed)])
+        if arrived:
+            count = sum(len(each.entries) for each in arrived)
+            log.warning("Took over %s entries that another ingester had left unfinished", f"{count:,}")
+        return arrived
 
-    def _entries(self, answer: Any) -> list[Entry]:
-        # An entry that was deleted while pending comes without fields: there is nothing left to store.
-        found: list[Entry] = []
+    def _arrived(self, answer: Any) -> list[Arrived]:
+        found = []
         for name, entries in answer or []:
-            gone = [entry_id for entry_id, fields in entries if fields is None]
-            if gone:
+            # An entry that was deleted while pending comes without fields: there is nothing left to store.
+            if gone := [entry_id for entry_id, fields in entries if fields is None]:
                 self.client.xack(name, stream.GROUP, *gone)
-            found += [(name.decode(), entry_id.decode(), fields) for entry_id, fields in entries if fields is not None]
+                entries = [entry for entry in entries if entry[1] is not None]
+            if entries:
+                found.append(Arrived(name.decode(), entries))
         return found
 
-    def take(self, entries: Sequence[Entry]) -> None:
+    def take(self, arrived: Sequence[Arrived]) -> None:
         """Stores entries, or their reason for being no log lines, and acknowledges them."""
-        reading = stream.read(entries)
+        reading = stream.read(arrived)
         for entry, error in reading.refused:
             self._bury(entry, str(error))
         if reading.dropped:
@@ -211,10 +231,10 @@ class Ingester:
             batch.append(incoming)
             lines += incoming.lines
             if lines >= BATCH_LINES:
-                self._store(batch, entries)
+                self._store(batch, arrived)
                 batch, lines = [], 0
         if batch:
-            self._store(batch, entries)
+            self._store(batch, arrived)
 
     def _drop(self, entries: Iterable[tuple[str, str]]) -> None:
         """They go at once: nobody has looked for secrets in what is not stored."""
@@ -223,11 +243,11 @@ class Ingester:
             done[name].append(entry_id)
         self._tell(done, done)
 
-    def _store(self, batch: Sequence[Incoming | Singles], entries: Sequence[Entry]) -> None:
+    def _store(self, batch: Sequence[Incoming | Singles], arrived: Sequence[Arrived]) -> None:
         try:
             commit = self._until_stored(lambda: self.store.append(batch), settings.LOG_DATABASE)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the fault of one entry
-            self._find_to_blame(batch, entries, error)
+            self._find_to_blame(batch, arrived, error)
             return
         if commit is None:
             return  # stopped: the entries stay unacknowledged and are read again
@@ -236,16 +256,21 @@ class Ingester:
         if commit.number:
             self.publish(commit.number)
 
-    def _find_to_blame(self, batch: Sequence[Incoming | Singles], entries: Sequence[Entry], error: Exception) -> None:
+    def _find_to_blame(self, batch: Sequence[Incoming | Singles], arrived: Sequence[Arrived], error: Exception) -> None:
         """One entry of the batch is what the database can't take: each goes alone, and that one is buried."""
         wanted = {(incoming.stream, key) for incoming in batch for key in incoming.keys}
-        to_blame = [entry for entry in entries if (entry[0], parse_entry_id(entry[1])) in wanted]
+        to_blame = [
+            Arrived(each.stream, [entry])
+            for each in arrived
+            for entry in each.entries
+            if (each.stream, parse_entry_id(entry[0].decode())) in wanted
+        ]
         if len(to_blame) == 1:
             log.error("An entry could not be stored", exc_info=error)
-            self._bury(to_blame[0], f"{type(error).__name__}: {error}")
+            self._bury(to_blame[0].entry(0), f"{type(error).__name__}: {error}")
             return
-        for entry in to_blame:
-            self.take([entry])
+        for each in to_blame:
+            self.take([each])
 
     def _bury(self, entry: Entry, reason: str) -> None:
         if letter := self._until_stored(lambda: bury(entry, reason), "default"):
@@ -283,14 +308,16 @@ class Ingester:
         done: defaultdict[str, list[str]] = defaultdict(list)
         gone: defaultdict[str, list[str]] = defaultdict(list)
         for incoming in stored:
-            name, is_chunk = incoming.stream, isinstance(incoming.content, Block)
-            for key in incoming.keys:
-                entry_id = f"{key[0]}-{key[1]}"
-                done[name].append(entry_id)
-                if is_chunk or (name, key) in self._secret:
-                    self._secret.discard((name, key))
-                    gone[name].append(entry_id)
-        self._tell(done, gone)
+            name, keys = incoming.stream, incoming.keys
+            ids = [f"{milliseconds}-{number}" for milliseconds, number in keys]
+            done[name] += ids
+            if isinstance(incoming.content, Block):
+                gone[name] += ids
+            elif self._secret:
+                secret = {key for key in keys if (name, key) in self._secret}
+                self._secret.difference_update((name, key) for key in secret)
+                gone[name] += [f"{milliseconds}-{number}" for milliseconds, number in secret]
+        self._tell(done, {name: ids for name, ids in gone.items() if ids})
 
     def _tell(self, done: Mapping[str, Sequence[str]], gone: Mapping[str, Sequence[str]]) -> None:
         if self._stopped.is_set() and (self._database_away.since or self._disk_full.since):
@@ -326,6 +353,41 @@ class Ingester:
         except NoPermissionError:
             self._denied.add(what)
             log.warning("This Redis user may not %s", what)
+
+
+class _Ahead:
+    """A question to Redis whose answer is fetched later, over a connection of its own."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._connection: Any = None
+
+    def __bool__(self) -> bool:
+        return self._connection is not None
+
+    def ask(self, consumer: str, streams: Sequence[str], count: int) -> None:
+        self._connection = self._client.connection_pool.get_connection()
+        self._connection.send_command(
+            "XREADGROUP", "GROUP", stream.GROUP, consumer, "COUNT", count, "BLOCK", BLOCK_MS, "STREAMS", *streams,
+            *(">" for _ in streams),
+        )  # fmt: skip
+
+    def answer(self) -> Any:
+        try:
+            answer = self._client.parse_response(self._connection, "XREADGROUP")
+        except BaseException:
+            self.forget()
+            raise
+        self._client.connection_pool.release(self._connection)
+        self._connection = None
+        return answer
+
+    def forget(self) -> None:
+        """What the answer would have brought stays unacknowledged, and is read again."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.disconnect()
+            self._client.connection_pool.release(connection)
 
 
 class _Outage:

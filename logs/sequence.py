@@ -16,6 +16,7 @@ millisecond: the surplus is carried into the next millisecond, and of those the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Final
 from zlib import crc32
 
@@ -26,12 +27,19 @@ STEP: Final = STREAMS_MAX  # between two lines of an entry
 _ENTRY: Final = LINES_MAX * STREAMS_MAX
 _MILLISECOND: Final = _ENTRY << 10
 _LAST_ENTRY: Final = (1 << 63) - _ENTRY
+_CARRY_FREE: Final = EPOCH_MS + (_LAST_ENTRY // _MILLISECOND) - (1 << 10)  # before it the surplus finds room
 
 
 def parse_entry_id(entry_id: str) -> tuple[int, int]:
     """`"1700000000000-3"` → `(1700000000000, 3)`."""
     milliseconds, _, number = entry_id.partition("-")
     return int(milliseconds), int(number or 0)
+
+
+def parse_entry_ids(entry_ids: Sequence[bytes]) -> list[tuple[int, int]]:
+    """`parse_entry_id` for many, as Redis writes them: always with both numbers."""
+    numbers = list(map(int, b"-".join(entry_ids).split(b"-")))
+    return list(zip(numbers[::2], numbers[1::2], strict=True))
 
 
 def stream_number(stream: str, named: Sequence[str]) -> int:
@@ -49,6 +57,15 @@ def sequence_at(milliseconds: int, number: int, stream: int) -> int:
     # Whoever adds an entry may give it any id, one beyond 2054 as well.
     entry = min(since * _MILLISECOND + number * _ENTRY, _LAST_ENTRY)
     return entry + stream % STREAMS_MAX
+
+
+def sequences_at(keys: Sequence[tuple[int, int]], stream: int) -> list[int]:
+    """`sequence_at` for many, some at least."""
+    oldest, newest = min(keys)[0], max(keys)[0]
+    if oldest < EPOCH_MS or newest >= _CARRY_FREE or max(map(itemgetter(1), keys)) >= 1 << 20:
+        return [sequence_at(milliseconds, number, stream) for milliseconds, number in keys]
+    base = stream % STREAMS_MAX - EPOCH_MS * _MILLISECOND
+    return [milliseconds * _MILLISECOND + number * _ENTRY + base for milliseconds, number in keys]
 
 
 def received_at(sequence: int) -> int:

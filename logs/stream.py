@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -24,7 +24,15 @@ from core import clock
 from logs import intake, packed
 from logs.lines import Lines
 from logs.records import LogRecord, RecordError, canonical_field, from_flat
-from logs.sequence import LINES_MAX, STEP, parse_entry_id, sequence_at, sequence_of, stream_number
+from logs.sequence import (
+    LINES_MAX,
+    STEP,
+    parse_entry_id,
+    parse_entry_ids,
+    sequence_of,
+    sequences_at,
+    stream_number,
+)
 from logs.sources import json_lines
 from logs.store import Incoming, Singles, codec
 from logs.store.base import EntryKey
@@ -99,6 +107,17 @@ def _placed(lines: Lines, base: int) -> Lines:
     return lines
 
 
+class Arrived(msgspec.Struct):
+    """Entries of one stream as Redis gives them: `[id, [name, value, …]]` each."""
+
+    stream: str
+    entries: Sequence[Any]
+
+    def entry(self, place: int) -> Entry:
+        entry_id, fields = self.entries[place]
+        return self.stream, entry_id.decode(), dict(zip(fields[::2], fields[1::2], strict=True))
+
+
 class Reading(msgspec.Struct):
     """A batch of entries: what the store can take, what a pipeline drops, and what can't be read, with the reason."""
 
@@ -108,50 +127,63 @@ class Reading(msgspec.Struct):
     secret: set[tuple[str, EntryKey]] = set()  # streams and ids of the entries that hold what was redacted
 
 
-def read(entries: Sequence[Entry]) -> Reading:
+def read(arrived: Iterable[Arrived]) -> Reading:
     """Never raises. Most entries of services are one JSON object each: those of a stream are read together."""
     reading = Reading()
-    objects: dict[str, list[Entry]] = {}
-    for entry in entries:
-        if _is_one_object(entry[2]):
-            objects.setdefault(entry[0], []).append(entry)
-        else:
-            _read_one(entry, reading)
-    for name, single in objects.items():
-        try:
-            _read_objects(name, single, reading)
-        except Exception:
-            log.exception("Entries could not be read together")
-            for entry in single:
-                _read_one(entry, reading)
+    for batch in arrived:
+        objects = _objects(batch.entries)
+        others: Sequence[int] = range(len(batch.entries))
+        if objects:
+            try:
+                _read_objects(batch, objects, reading)
+                others = sorted(set(others).difference(objects))
+            except Exception:
+                log.exception("Entries could not be read together")
+        for place in others:
+            _read_one(batch.entry(place), reading)
     return reading
 
 
-def _is_one_object(fields: Fields) -> bool:
-    if len(fields) != 1:
-        return False
-    (value,) = fields.values()
-    return value.startswith(b"{") and b"\n" not in value
+def _objects(entries: Sequence[Any]) -> Sequence[int]:
+    """The places of those that are one JSON object, without a line end in it."""
+    if all(len(fields) == 2 for _, fields in entries):
+        text = b"\n" + b"\n".join([fields[1] for _, fields in entries])
+        if text.count(b"\n") == text.count(b"\n{") == len(entries):
+            return range(len(entries))
+    return [
+        place
+        for place, (_, fields) in enumerate(entries)
+        if len(fields) == 2 and fields[1].startswith(b"{") and b"\n" not in fields[1]
+    ]
 
 
-def _read_objects(stream: str, entries: Sequence[Entry], into: Reading) -> None:
+def _read_objects(batch: Arrived, places: Sequence[int], into: Reading) -> None:
     now = clock.now()
-    keys = [parse_entry_id(entry_id) for _, entry_id, _ in entries]
-    values = [value for _, _, fields in entries for value in fields.values()]
-    parsed = json_lines.parse_each(values, [min(milliseconds * 1_000, now) for milliseconds, _ in keys])
-    into.refused += [(entries[number - 1], EntryError(reason)) for number, reason in parsed.rejected]
+    entries = batch.entries if len(places) == len(batch.entries) else [batch.entries[place] for place in places]
+    keys = parse_entry_ids([entry_id for entry_id, _ in entries])
+    values = [fields[1] for _, fields in entries]
+    newest = max(keys)[0] * 1_000
+    received = [milliseconds * 1_000 for milliseconds, _ in keys]
+    if newest > now:
+        received = [min(at, now) for at in received]
+    parsed = json_lines.parse_each(values, received)
+    refused = [(batch.entry(places[number - 1]), EntryError(reason)) for number, reason in parsed.rejected]
     prepared = intake.examine(parsed.records)
     lines = prepared.lines
-    into.secret.update((stream, keys[place]) for place in prepared.secrets)
+    dropped: list[tuple[str, str]] = []
     if len(lines) < len(parsed.records):
         left = set(lines.sequence)
-        into.dropped += [entries[place][:2] for place in parsed.records.sequence if place not in left]
+        gone = [place for place in parsed.records.sequence if place not in left]
+        dropped = [batch.entry(places[place])[:2] for place in gone]
+    secret = {(batch.stream, keys[place]) for place in prepared.secrets}
     if len(lines) < len(entries):
         keys = [keys[place] for place in lines.sequence]
     if lines:
-        number = _number(stream)
-        lines.sequence = [sequence_at(*key, number) for key in keys]
-        into.taken.append(Singles(stream, keys, lines))
+        lines.sequence = sequences_at(keys, _number(batch.stream))
+        into.taken.append(Singles(batch.stream, keys, lines))
+    into.refused += refused
+    into.dropped += dropped
+    into.secret |= secret
 
 
 def _read_one(entry: Entry, into: Reading) -> None:

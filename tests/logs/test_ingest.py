@@ -188,7 +188,7 @@ class _Dies(BaseException):
     """Stands for kill -9: nothing after it is carried out."""
 
 
-def _read_and_die(client: redis.Redis, name: str, *, after_commit: bool) -> None:
+def _read_and_die(name: str, *, after_commit: bool) -> None:
     """An ingester's life that ends before or right after its commit, and before it acknowledges."""
 
     class Store(BlockStore):
@@ -198,14 +198,30 @@ def _read_and_die(client: redis.Redis, name: str, *, after_commit: bool) -> None
             raise _Dies
 
     with pytest.raises(_Dies):
-        Ingester(name, Store(database="logs"), lambda commit: None, client).run()
+        Ingester(name, Store(database="logs"), lambda commit: None).run()
+
+
+def test_what_was_asked_for_ahead_is_left_to_the_successor(
+    redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest, "COUNT", 10)
+    monkeypatch.setattr(ingest, "COUNT_LEAST", 10)
+    for n in range(100):
+        redis_client.xadd(STREAM, {"msg": str(n)})
+    ingester = Ingester("one", log_stores["default"], lambda commit: ingester.stop())
+    ingester.run()
+    assert lines() == 10
+    until(lambda: redis_client.xpending(STREAM, stream.GROUP)["pending"] == 10)  # they were on their way
+    with running("one"):
+        until(lambda: lines() == 100)
+    assert redis_client.xpending(STREAM, stream.GROUP)["pending"] == 0
 
 
 @pytest.mark.parametrize("after_commit", [False, True])
 def test_a_successor_with_the_same_name_goes_on_at_once(redis_client: redis.Redis, after_commit: bool) -> None:
     for n in range(50):
         redis_client.xadd(STREAM, {"msg": str(n)})
-    _read_and_die(redis_client, "one", after_commit=after_commit)
+    _read_and_die("one", after_commit=after_commit)
     assert redis_client.xpending(STREAM, stream.GROUP)["pending"] == 50
     with running("one"):
         until(lambda: redis_client.xpending(STREAM, stream.GROUP)["pending"] == 0)
@@ -220,7 +236,7 @@ def test_the_entries_of_a_dead_ingester_are_taken_over(
     monkeypatch.setattr(ingest, "CLAIM_EVERY", 0.1)
     for n in range(50):
         redis_client.xadd(STREAM, {"msg": str(n)})
-    _read_and_die(redis_client, "dead", after_commit=after_commit)
+    _read_and_die("dead", after_commit=after_commit)
     with running("heir"):
         until(lambda: redis_client.xpending(STREAM, stream.GROUP)["pending"] == 0)
     assert sorted(int(record.message) for record in records()) == list(range(50))

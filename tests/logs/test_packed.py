@@ -25,7 +25,7 @@ Pack = Callable[[bytes], bytes]
 
 
 def read(value: bytes) -> list[str]:
-    reading = stream.read([("pharos:logs", "1795228245123-0", {b"lines": value})])
+    reading = stream.read([stream.Arrived("pharos:logs", [[b"1795228245123-0", [b"lines", value]]])])
     for _, error in reading.refused:
         raise error
     (taken,) = reading.taken

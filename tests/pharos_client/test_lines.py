@@ -68,7 +68,8 @@ def log(gathered: Gathered) -> logging.Logger:
 def read(client: redis.Redis) -> list[Any]:
     """Records, as ingest reads them."""
     found: Any = client.xrange(STREAM)
-    reading = stream.read([(STREAM, entry_id.decode(), fields) for entry_id, fields in found])
+    entries = [[entry_id, [part for pair in fields.items() for part in pair]] for entry_id, fields in found]
+    reading = stream.read([stream.Arrived(STREAM, entries)])
     assert reading.refused == []
     contents = [taken.content for taken in reading.taken]
     return [record for content in contents if not isinstance(content, Block) for record in content]

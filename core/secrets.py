@@ -8,11 +8,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 from django.db import models
+
+if TYPE_CHECKING:
+    from cryptography.fernet import Fernet, MultiFernet
 
 
 class SecretError(ValueError):
@@ -25,6 +27,8 @@ def encrypt(plain: str) -> str:
 
 def decrypt(token: str) -> str:
     """Raises SecretError."""
+    from cryptography.fernet import InvalidToken
+
     try:
         return _keys().decrypt(token.encode()).decode()
     except InvalidToken:
@@ -35,10 +39,15 @@ def decrypt(token: str) -> str:
 
 
 def _keys() -> MultiFernet:
+    # Megabytes in each process, and most installations have no secret to keep.
+    from cryptography.fernet import MultiFernet
+
     return MultiFernet([_fernet(key) for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)])
 
 
 def _fernet(key: str) -> Fernet:
+    from cryptography.fernet import Fernet
+
     digest = hashlib.sha256(b"pharos.core.secrets:" + key.encode()).digest()
     return Fernet(base64.urlsafe_b64encode(digest))
 

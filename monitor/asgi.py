@@ -17,6 +17,7 @@ from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E40
 from django.urls import path  # noqa: E402
 from servestatic import ServeStaticASGI  # noqa: E402
 
+from core import memory  # noqa: E402
 from logs.consumers import LogsConsumer  # noqa: E402
 from logs.edge import Edge, serves  # noqa: E402
 from monitor.answers import answer  # noqa: E402
@@ -49,3 +50,5 @@ application = ProtocolTypeRouter(
         "websocket": websocket,
     }
 )
+
+memory.settle()

@@ -4,7 +4,9 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import beat_init, setup_logging, worker_ready
+
+from core import memory
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "monitor.settings")
 
@@ -16,3 +18,9 @@ app.autodiscover_tasks()
 @setup_logging.connect
 def keep_our_logging(**_: Any) -> None:
     """Django's LOGGING is in force. That somebody listens keeps Celery from setting levels and handlers of its own."""
+
+
+@worker_ready.connect
+@beat_init.connect
+def settle(**_: Any) -> None:
+    memory.settle()

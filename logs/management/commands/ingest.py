@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import signal
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
+from core import memory
 from logs import live
 from logs.ingest import Ingester, consumer_name
 from logs.store import log_stores
@@ -18,9 +18,7 @@ class Command(BaseCommand):
     help = "Takes lines from the log stream into the store. Run as many as you like: they share the work."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        # What is loaded now stays: the collector needn't look at it again with every batch.
-        gc.collect()
-        gc.freeze()
+        memory.settle()
         with consumer_name(settings.DATA_DIR) as name:
             ingester = Ingester(name, log_stores["default"], live.publisher())
             for number in (signal.SIGTERM, signal.SIGINT):

@@ -102,6 +102,7 @@ async def _ask(url: URL, method: str, headers: Mapping[str, str], body: bytes, t
     async with _session().request(
         method, url, headers=headers, data=body or None, ssl=tls, allow_redirects=False
     ) as response:
+        assert isinstance(response, _Response)
         read, cut = await _read(response, body_max)
         return Answer(
             response.status, response.reason or "", response.headers, read, cut, str(response.url), response.certificate

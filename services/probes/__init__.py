@@ -131,7 +131,7 @@ def _error_of(module: Probe, target: str) -> str:
 
 
 def _fit_error(kind: type[msgspec.Struct], values: Mapping[str, Any]) -> str:
-    if not isinstance(values, Mapping):
+    if not isinstance(cast(object, values), Mapping):  # a JSONField takes anything
         return 'Expected names and values, like {"verify": false}.'
     try:
         msgspec.convert(dict(values), kind)

@@ -22,7 +22,7 @@ PRIORITIES: Final = ("", "\x06\x163", "\x06\x166", "\x06\x169")
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    queues: dict[str, int] = {"celery": 100}  # name → how many tasks may wait
+    queues: dict[str, int] = msgspec.field(default_factory=lambda: {"celery": 100})  # name → how many tasks may wait
     workers: int = 0  # so many are connected at least; 0: nobody looks
     prefix: str = ""  # `global_keyprefix` of the broker's transport options
     verify: bool = True

@@ -41,7 +41,7 @@ class JsonRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
 class Options(web.WebOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
     body: str = ""
-    expected: list[int | str] = ["200-299"]  # statuses and ranges of them
+    expected: list[int | str] = msgspec.field(default_factory=lambda: ["200-299"])  # statuses and ranges of them
     keyword: str = ""  # is in the body
     keyword_absent: str = ""  # is not
     json: list[JsonRule] = []

@@ -119,7 +119,7 @@ class Client:
 
     async def ask(self, *command: str | int) -> Any:
         """Raises ProbeError."""
-        self._stream.writer.write(hiredis.pack_command(tuple(command)))
+        self._stream.writer.write(hiredis.pack_command(command))  # type: ignore[arg-type]
         read = 0
         while (reply := self._gets()) is False:
             with answered():

@@ -27,7 +27,6 @@ Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 async def http_server(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     """Every request goes to `handler`. Yields the URL, without a slash at its end."""
 
-
     async def handle(request: web.Request) -> web.StreamResponse:
         return await handler(request)
 

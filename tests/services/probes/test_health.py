@@ -189,7 +189,10 @@ def test_spring() -> None:
             "diskSpace": {"status": "UP", "details": {"total": 1000, "exists": True, "path": "/app/."}},
         },
     }
-    assert {path: part[0] for path, part in parts_of(body).items() if "." not in path} == {"db": FAILING, "diskSpace": UP}
+    assert {path: part[0] for path, part in parts_of(body).items() if "." not in path} == {
+        "db": FAILING,
+        "diskSpace": UP,
+    }
     assert "db.database" not in parts_of(body)
 
 
@@ -238,7 +241,9 @@ def test_terminus() -> None:
 
 
 def test_a_thousand_parts_are_cut() -> None:
-    reading = health_body.read(json.dumps({"status": "down", "checks": dict.fromkeys(map(str, range(1_000)), "down")}).encode())
+    reading = health_body.read(
+        json.dumps({"status": "down", "checks": dict.fromkeys(map(str, range(1_000)), "down")}).encode()
+    )
     assert reading
     assert len(reading.parts) == 100
 

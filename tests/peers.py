@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
 import ipaddress
 import socket
 import ssl
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from aiohttp import web
@@ -93,7 +93,7 @@ def closed_port() -> int:
 class Certificate:
     pem: str
     server: ssl.SSLContext
-    expires_at: datetime.datetime
+    expires_at: datetime
 
 
 def certificate(
@@ -104,8 +104,8 @@ def certificate(
 ) -> Certificate:
     """Signed by itself. `days` until it ends and `began` days ago, from now."""
     key = ec.generate_private_key(ec.SECP256R1())
-    now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
-    end = now + datetime.timedelta(days=days)
+    now = datetime.now(UTC).replace(microsecond=0)
+    end = now + timedelta(days=days)
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "pharos test")])
     made = (
         x509.CertificateBuilder()
@@ -113,7 +113,7 @@ def certificate(
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(min(now + datetime.timedelta(days=began), end - datetime.timedelta(days=1)))
+        .not_valid_before(min(now + timedelta(days=began), end - timedelta(days=1)))
         .not_valid_after(end)
         .add_extension(x509.SubjectAlternativeName([_alternative(each) for each in names]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)

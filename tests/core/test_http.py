@@ -25,7 +25,7 @@ async def _closed() -> AsyncIterator[None]:
     await http.close()
 
 
-def answering(text: str = "hello", status: int = 200, **headers: str) -> peers.Handler:
+def answering(text: str = "hello", status: int = 200, headers: dict[str, str] | None = None) -> peers.Handler:
     async def handler(request: web.Request) -> web.StreamResponse:
         return web.Response(text=text, status=status, headers=headers)
 
@@ -50,7 +50,7 @@ class Seen:
 
 
 async def test_an_answer_is_read_whatever_its_status() -> None:
-    async with peers.http_server(answering("broken", 503, **{"X-Why": "database"})) as url:
+    async with peers.http_server(answering("broken", 503, {"X-Why": "database"})) as url:
         answer = await http.fetch(f"{url}/health?full=1")
 
     assert (answer.status, answer.body, answer.cut) == (503, b"broken", False)
@@ -126,7 +126,7 @@ async def test_a_packed_body_is_unpacked(name: str, pack: Any) -> None:
 
 
 async def test_a_body_that_is_not_packed_as_it_says() -> None:
-    async with peers.http_server(answering("plain", **{"Content-Encoding": "gzip"})) as url:
+    async with peers.http_server(answering("plain", headers={"Content-Encoding": "gzip"})) as url:
         with pytest.raises(AnswerError, match="can't be read"):
             await http.fetch(url)
 
@@ -194,7 +194,7 @@ async def test_time_counts_over_redirects() -> None:
 
 
 async def test_nobody_listens() -> None:
-    with pytest.raises(UnreachedError, match="^connection refused$"):
+    with pytest.raises(UnreachedError, match=r"^connection refused$"):
         await http.fetch(f"http://user:secret@127.0.0.1:{peers.closed_port()}/?token=secret")
 
 
@@ -246,7 +246,7 @@ async def test_metadata_is_refused_in_odd_spellings(url: str) -> None:
 
 @pytest.mark.parametrize("url", METADATA)
 async def test_a_redirect_to_metadata_is_refused(url: str) -> None:
-    async with peers.http_server(answering(status=302, Location=url)) as there:
+    async with peers.http_server(answering(status=302, headers={"Location": url})) as there:
         with pytest.raises(AddressRefusedError, match="is refused"):
             await http.fetch(there)
 
@@ -258,7 +258,7 @@ async def test_a_name_that_points_elsewhere_a_moment_later_is_refused(monkeypatc
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (next(addresses), port))]
 
     monkeypatch.setattr(outbound, "_lookup", lookup)
-    async with peers.http_server(answering(**{"Connection": "close"})) as url:
+    async with peers.http_server(answering(headers={"Connection": "close"})) as url:
         url = url.replace("127.0.0.1", "rebound.example")
         assert (await http.fetch(url)).status == 200
         # As when the DNS cache's time is over.
@@ -298,7 +298,7 @@ async def test_or_not() -> None:
 async def test_not_for_ever() -> None:
     seen = Seen(a=(302, "/a"))
     async with peers.http_server(seen) as url:
-        with pytest.raises(AnswerError, match="^more than 5 redirects$"):
+        with pytest.raises(AnswerError, match=r"^more than 5 redirects$"):
             await http.fetch(f"{url}/a")
 
     assert len(seen.requests) == 6
@@ -354,10 +354,9 @@ async def test_credentials_of_a_url_stay_with_their_origin() -> None:
 
 async def test_a_body_stays_with_its_origin() -> None:
     there = Seen()
-    async with peers.http_server(there) as other:
-        async with peers.http_server(Seen(a=(307, f"{other}/c"))) as url:
-            with pytest.raises(AnswerError, match="another origin"):
-                await http.fetch(f"{url}/a", method="POST", body=b"password=s3cret")
+    async with peers.http_server(there) as other, peers.http_server(Seen(a=(307, f"{other}/c"))) as url:
+        with pytest.raises(AnswerError, match="another origin"):
+            await http.fetch(f"{url}/a", method="POST", body=b"password=s3cret")
 
     assert there.requests == []
 
@@ -377,7 +376,7 @@ async def test_the_certificate_comes_with_the_answer() -> None:
 
 async def test_a_certificate_that_is_not_trusted() -> None:
     async with peers.http_server(answering(), peers.certificate().server) as url:
-        with pytest.raises(TlsError, match="^certificate is self-signed$"):
+        with pytest.raises(TlsError, match=r"^certificate is self-signed$"):
             await http.fetch(url)
 
 
@@ -398,5 +397,5 @@ async def test_a_connection_that_was_not_verified_is_not_used_for_one_that_is() 
 
 async def test_no_tls_where_https_is_wanted() -> None:
     async with peers.http_server(answering()) as url:
-        with pytest.raises(TlsError, match="^no TLS connection: "):
+        with pytest.raises(TlsError, match=r"^no TLS connection: "):
             await http.fetch(url.replace("http:", "https:"))

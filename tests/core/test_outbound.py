@@ -97,13 +97,12 @@ async def test_a_name_that_does_not_exist_is_named() -> None:
 
 async def test_the_next_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     names(monkeypatch, "127.0.0.2", "127.0.0.1")
-    async with peers.tcp_server(peers.silence) as port:
-        async with await outbound.connect("two.example", port) as stream:
-            assert stream.writer.get_extra_info("peername")[0] == "127.0.0.1"
+    async with peers.tcp_server(peers.silence) as port, await outbound.connect("two.example", port) as stream:
+        assert stream.writer.get_extra_info("peername")[0] == "127.0.0.1"
 
 
 async def test_nobody_listens() -> None:
-    with pytest.raises(UnreachedError, match="^connection refused$"):
+    with pytest.raises(UnreachedError, match=r"^connection refused$"):
         await outbound.connect("127.0.0.1", peers.closed_port())
 
 
@@ -113,15 +112,18 @@ async def test_no_tls_where_it_is_wanted() -> None:
         await writer.drain()
 
     async with peers.tcp_server(plain) as port:
-        with pytest.raises(TlsError, match="^no TLS connection: "):
+        with pytest.raises(TlsError, match=r"^no TLS connection: "):
             await outbound.connect("127.0.0.1", port, tls=outbound.tls_context())
 
 
 async def test_a_certificate_that_is_trusted_is_read() -> None:
     made = peers.certificate()
-    async with peers.tcp_server(peers.silence, made.server) as port:
-        async with await outbound.connect("localhost", port, tls=outbound.tls_context(ca=made.pem)) as stream:
-            assert stream.certificate
+    trusting = outbound.tls_context(ca=made.pem)
+    async with (
+        peers.tcp_server(peers.silence, made.server) as port,
+        await outbound.connect("localhost", port, tls=trusting) as stream,
+    ):
+        assert stream.certificate
 
 
 @pytest.mark.parametrize(
@@ -140,7 +142,7 @@ async def test_a_certificate_that_is_wrong_is_explained(certificate: peers.Certi
 
 async def test_a_certificate_of_nobody_we_know_is_explained() -> None:
     async with peers.tcp_server(peers.silence, peers.certificate().server) as port:
-        with pytest.raises(CertificateError, match="^certificate is self-signed$"):
+        with pytest.raises(CertificateError, match=r"^certificate is self-signed$"):
             await outbound.connect("localhost", port, tls=outbound.tls_context())
 
 

@@ -16,7 +16,7 @@ SECRETS = {"headers": {"Authorization": "Bearer s3cret"}}
 @pytest.fixture
 def check(db: None) -> Check:
     service = Service.objects.create(name="api")
-    return Check.objects.create(service=service, target="http://api/health", secrets=SECRETS)
+    return Check.objects.create(service=service, target="http://api/health", secrets=SECRETS)  # type: ignore[misc]
 
 
 def stored(check: Check) -> str:
@@ -97,4 +97,5 @@ def test_a_dump_of_another_installation_is_lost_not_an_error(check: Check) -> No
         dump = serializers.serialize("json", [check])
     (loaded,) = serializers.deserialize("json", dump)
 
+    assert isinstance(loaded.object, Check)
     assert isinstance(loaded.object.secrets, Lost)

@@ -20,6 +20,6 @@ async def ask(
 ) -> Measurement:
     """The options must be such as can be saved."""
     probes.validate(kind, target, options, secrets or {})
-    return await probes.ask(
-        Check(kind=kind, target=target, options=options, secrets=secrets or {}, timeout=timeout, slow_ms=slow_ms)
-    )
+    check = Check(kind=kind, target=target, options=options, timeout=timeout, slow_ms=slow_ms)
+    check.secrets = secrets or {}
+    return await probes.ask(check)

@@ -36,7 +36,8 @@ def worker(app: Celery, redis_client: redis.Redis) -> Iterator[list[str]]:
 
     def listen() -> None:
         with app.connection() as connection:
-            node = app.control.mailbox.Node("w1@here", state=app, handlers={"ping": lambda state: told.append("ping")})
+            mailbox: Any = app.control.mailbox  # type: ignore[attr-defined]
+            node = mailbox.Node("w1@here", state=app, handlers={"ping": lambda state: told.append("ping")})
             with node.listen(channel=connection.default_channel, callback=node.handle_message):
                 while not over.is_set():
                     try:

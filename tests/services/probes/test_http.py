@@ -16,7 +16,7 @@ from tests import peers
 from tests.services.probes.asking import ask
 
 
-def answering(text: str = "hello", status: int = 200, **headers: str) -> peers.Handler:
+def answering(text: str = "hello", status: int = 200, headers: dict[str, str] | None = None) -> peers.Handler:
     async def handler(request: web.Request) -> web.StreamResponse:
         return web.Response(text=text, status=status, headers=headers)
 
@@ -36,7 +36,7 @@ UP = (Outcome.UP, "")
 
 
 async def test_an_answer_of_200_is_up_and_shown() -> None:
-    async with peers.http_server(answering("hello", **{"X-Version": "1.2"})) as url:
+    async with peers.http_server(answering("hello", headers={"X-Version": "1.2"})) as url:
         found = await ask("http", url)
 
     assert (found.outcome, found.detail, found.expires_at) == (Outcome.UP, "", None)
@@ -161,7 +161,7 @@ async def test_redirects() -> None:
 
 
 async def test_a_redirect_to_metadata_is_refused() -> None:
-    outcome, detail = await outcome_of(answering(status=302, Location="http://169.254.169.254/latest/"))
+    outcome, detail = await outcome_of(answering(status=302, headers={"Location": "http://169.254.169.254/latest/"}))
 
     assert outcome == Outcome.UNREACHABLE
     assert detail.startswith("the address 169.254.169.254 is refused")

@@ -66,8 +66,10 @@ async def fetch(
                 _tls(verify, ca), body_max,
             )  # fmt: skip
     except TimeoutError:
+        _forget(url)
         raise TimedOutError(f"no answer within {timeout:g} s") from None
     except (aiohttp.ClientError, OSError, ValueError, zlib.error) as error:
+        _forget(url)
         raise _explained(error) from None
 
 
@@ -185,6 +187,14 @@ def _session() -> aiohttp.ClientSession:
             auto_decompress=False, trust_env=False, headers={"User-Agent": "Pharos", "Accept-Encoding": "identity"},
         )  # fmt: skip
     return session
+
+
+def _forget(url: str) -> None:
+    """The addresses of a host that doesn't answer: a container that was made anew has another."""
+    host, port = _parsed(url).raw_host, _parsed(url).port
+    session = _sessions.get(asyncio.get_running_loop())
+    if session and isinstance(session.connector, aiohttp.TCPConnector) and host and port:
+        session.connector.clear_dns_cache(host, port)
 
 
 def _tls(verify: bool, ca: str) -> Any:

@@ -26,6 +26,9 @@ def has_password(text: str) -> bool:
 def hidden(measurement: Measurement, secrets: Mapping[str, Any]) -> Measurement:
     """Without the secrets that the probe was given, and without passwords in URLs."""
     terms = sorted({*_terms(secrets)}, key=len, reverse=True)
+    said = (measurement.detail, measurement.raw, *(part.detail for part in measurement.parts))
+    if not terms and not any("@" in text for text in said):
+        return measurement
     parts = tuple(msgspec.structs.replace(part, detail=_without(part.detail, terms)) for part in measurement.parts)
     return msgspec.structs.replace(
         measurement, detail=_without(measurement.detail, terms), raw=_without(measurement.raw, terms), parts=parts
@@ -35,7 +38,7 @@ def hidden(measurement: Measurement, secrets: Mapping[str, Any]) -> Measurement:
 def _without(text: str, terms: list[str]) -> str:
     for term in terms:
         text = text.replace(term, HIDDEN)
-    return PASSWORD.sub(rf"\1:{HIDDEN}@", text) if "://" in text else text
+    return PASSWORD.sub(rf"\1:{HIDDEN}@", text) if "@" in text else text
 
 
 def _terms(value: Any) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
@@ -93,7 +94,8 @@ async def _checked(asked: Asked, secrets: Secrets) -> dict[str, Any]:
     addresses = [address for _, address in found]
     return {
         "application_name": "pharos",
-        "connect_timeout": max(2, round(asked.timeout)),
+        # Whoever asks keeps the time; this is for connections that are left behind.
+        "connect_timeout": math.ceil(asked.timeout) + 5,
         **settings,
         # Nothing from this machine's environment and home directory.
         "passfile": "/dev/null",

@@ -267,6 +267,20 @@ async def test_a_name_that_points_elsewhere_a_moment_later_is_refused(monkeypatc
             await http.fetch(url)
 
 
+async def test_a_host_that_moved_is_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    addresses = iter(["127.0.0.2", "127.0.0.1"])
+
+    def lookup(host: str, port: int, family: int) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (next(addresses), port))]
+
+    monkeypatch.setattr(outbound, "_lookup", lookup)
+    async with peers.http_server(answering()) as url:
+        url = url.replace("127.0.0.1", "moving.example")
+        with pytest.raises(UnreachedError):
+            await http.fetch(url)
+        assert (await http.fetch(url)).status == 200
+
+
 async def test_private_addresses_are_refused_if_the_setting_says_so() -> None:
     async with peers.http_server(answering()) as url:
         with override_settings(OUTBOUND_PRIVATE=False), pytest.raises(AddressRefusedError, match="private"):

@@ -20,7 +20,7 @@ postgres = pytest.mark.postgres
 @pytest.fixture
 def table() -> Iterator[str]:
     with psycopg.connect(f"postgres://postgres@{HERE}/postgres", autocommit=True) as connection:
-        connection.execute("CREATE TABLE IF NOT EXISTS watched (id int)")
+        connection.execute("CREATE TABLE IF NOT EXISTS watched (id serial)")
         yield "watched"
         connection.execute("DROP TABLE watched")
 
@@ -57,7 +57,7 @@ async def test_queries(options: dict[str, Any], detail: str) -> None:
 
 @postgres
 @pytest.mark.parametrize(
-    "query", ["DELETE FROM watched RETURNING id", "SELECT 1; DROP TABLE watched", "SELECT setval('s', 1)"]
+    "query", ["DELETE FROM watched RETURNING id", "SELECT 1; DROP TABLE watched", "SELECT nextval('watched_id_seq')"]
 )
 async def test_a_query_that_writes_fails(table: str, query: str) -> None:
     found = await ask("postgres", f"postgres://postgres@{HERE}/postgres", query=query)

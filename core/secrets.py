@@ -11,6 +11,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import models
 
 if TYPE_CHECKING:
@@ -73,10 +74,16 @@ class EncryptedJSONField(models.TextField):  # type: ignore[type-arg]
         return found
 
     def to_python(self, value: Any) -> dict[str, Any]:
-        if isinstance(value, str):
-            found: dict[str, Any] = json.loads(value) if value else {}
-            return found
-        return value or {}
+        """From a form's JSON, or from the token that a dump has."""
+        if not isinstance(value, str):
+            return value or {}
+        if not value.lstrip().startswith("{"):
+            return self.from_db_value(value)
+        try:
+            found: dict[str, Any] = json.loads(value)
+        except json.JSONDecodeError as error:
+            raise ValidationError(f"Expected names and texts in JSON, but it can't be read: {error}.") from None
+        return found
 
     def get_prep_value(self, value: Any) -> str:
         if isinstance(value, Lost):

@@ -165,6 +165,11 @@ CELERY_BEAT_SCHEDULE = {
     "archive-logs": {"task": "logs.tasks.archive", "schedule": 3600, "options": {"expires": 3600}},
 }
 
+# --- What is reached from here -----------------------------------------------------------------------------------
+
+# What is watched is mostly in private networks. Metadata of clouds is refused whatever this says: see core/outbound.py.
+OUTBOUND_PRIVATE = env.boolean("PHAROS_OUTBOUND_PRIVATE", default=True)
+
 # --- Pages -----------------------------------------------------------------------------------------------------
 
 LANGUAGE_CODE = "en-us"

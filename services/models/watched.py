@@ -189,6 +189,9 @@ class Check(models.Model):
     def __str__(self) -> str:
         return f"{self.service} · {self.name}"
 
+    def clean(self) -> None:
+        probes.validate(self.kind, self.target, self.options, self.secrets)
+
     @property
     def lease(self) -> float:
         """Seconds after which a worker that took it counts as dead."""

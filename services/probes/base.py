@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, ClassVar, Final, Protocol
+from time import perf_counter
+from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -51,6 +52,22 @@ class FailingError(ProbeError):
     outcome = Outcome.FAILING
 
 
+Fitted = TypeVar("Fitted", bound=msgspec.Struct)
+
+
+def fitted(kind: type[Fitted], values: Mapping[str, Any]) -> Fitted:
+    """`values` as `kind`. Raises FailingError: they were checked when saved, but may be older than this code."""
+    try:
+        return msgspec.convert(dict(values), kind)
+    except msgspec.ValidationError as error:
+        raise FailingError(f"the settings of this check don't fit: {error}") from None
+
+
+def elapsed_ms(began: float) -> float:
+    """Since `began`, which is of time.perf_counter."""
+    return (perf_counter() - began) * 1_000
+
+
 class Asked(msgspec.Struct, frozen=True):
     """What a probe is asked to do."""
 
@@ -59,6 +76,11 @@ class Asked(msgspec.Struct, frozen=True):
     secrets: Mapping[str, Any] = {}
     timeout: float = 5.0  # seconds, all told; whoever runs the probe keeps to it, too
     slow_ms: int | None = None
+
+    @property
+    def address(self) -> str:
+        """The target; for databases the secret "dsn" instead, if the whole address is to be secret."""
+        return self.secrets.get("dsn") or self.target
 
 
 class Probe(Protocol):

@@ -7,13 +7,14 @@ are gathered for a moment and written together, by another thread, so that the l
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 import msgspec
@@ -36,6 +37,7 @@ WRITE_MAX: Final = 500  # results in one transaction
 RETRY: Final = 1.0  # seconds after the database failed
 KEPT_MAX: Final = 20_000  # results that wait for it
 FINISH: Final = 1.0  # seconds that those under way have at the end
+STOP_MAX: Final = 6.0  # seconds for all of the end: the supervisor has little patience
 
 log = logging.getLogger(__name__)
 
@@ -78,11 +80,14 @@ def host_of(target: str) -> str:
 
 def questions(token: str, due: Sequence[polling.Due]) -> list[Question]:
     """Those of a claim that are still ours."""
-    rows: Iterable[tuple[Any, ...]] = Check.objects.filter(pk__in=[pk for pk, _ in due], claim=token).values_list(
+    rows = Check.objects.filter(pk__in=[pk for pk, _ in due], claim=token).values_list(
         "pk", "kind", "target", "options", "secrets", "timeout", "slow_ms", "interval", "due_at"
     )
     times = dict(due)
-    return [Question(*row, token=token, due=times[row[0]]) for row in rows]
+    return [
+        Question(pk, kind, target, options, cast(Any, secrets), timeout, slow_ms, interval, lease_end, token, times[pk])
+        for pk, kind, target, options, secrets, timeout, slow_ms, interval, lease_end in rows
+    ]
 
 
 Ask = Callable[[Question], Coroutine[Any, Any, Measurement]]
@@ -99,8 +104,8 @@ class UnderWay(msgspec.Struct, eq=False):
 class Asker:
     """`take` may be called from any thread; the rest happens in the loop's own."""
 
-    def __init__(self, ask: Ask = probes.ask, write: Write | None = None) -> None:
-        self._ask, self._write = ask, write or _write
+    def __init__(self, ask: Ask | None = None, write: Write | None = None) -> None:
+        self._ask, self._write = ask or probes.ask, write or _write
         self._loop = asyncio.new_event_loop()
         self._writer = ThreadPoolExecutor(1, "results")
         self._waiting: dict[Question, asyncio.TimerHandle] = {}  # for their time
@@ -111,16 +116,22 @@ class Asker:
         self._writing: asyncio.Task[None] | None = None
         self._stopped = False
         # A daemon: what it leaves unfinished at the end of the process comes back when its lease ends.
-        threading.Thread(target=self._loop.run_forever, name="asker", daemon=True).start()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="asker", daemon=True)
+        self._thread.start()
 
     def take(self, questions: Sequence[Question]) -> None:
         self._loop.call_soon_threadsafe(self._accept, questions)
 
     def stop(self) -> None:
         """Hands back what was not begun, gives the rest a moment, and writes what is known."""
-        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result()
-        self._writer.shutdown()
+        if not self._thread.is_alive():
+            return
+        with contextlib.suppress(TimeoutError):
+            asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(STOP_MAX)
+        self._writer.shutdown(wait=False)
         self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
     # --- Begin -------------------------------------------------------------------------------------------------
 
@@ -167,10 +178,13 @@ class Asker:
         self._end(run, measurement)
 
     def _give_up(self, run: UnderWay) -> None:
-        self._end(run, polling.no_answer(run.question.timeout))
         run.task.cancel()
+        # Behind the cancellation, so that its place is free when the next one begins.
+        self._loop.call_soon(self._end, run, polling.no_answer(run.question.timeout))
 
     def _end(self, run: UnderWay, measurement: Measurement) -> None:
+        if run not in self._under_way:
+            return
         self._forget(run)
         question = run.question
         following = polling.next_due(question.due, polling.micros(question.interval), run.at)
@@ -228,6 +242,7 @@ class Asker:
             self._forget(run)
             run.task.cancel()
             left.append(run.question)
+        await asyncio.sleep(0)  # they end
         if self._writing:
             self._writing.cancel()
         await polling.close_connections()

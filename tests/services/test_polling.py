@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -202,7 +203,7 @@ def test_new_checks_are_spread_over_their_interval(database: str) -> None:
     deadlines = sorted(Check.objects.values_list("due_at", flat=True))
     assert deadlines[0] >= NOW
     assert deadlines[-1] < NOW + 10 * SECOND
-    gaps = [after - before for before, after in zip(deadlines, deadlines[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(deadlines)]
     assert max(gaps) < SECOND // 2
 
 

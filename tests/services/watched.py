@@ -24,4 +24,6 @@ def many(count: int, **fields: Any) -> list[int]:
 
 def answer(check: Check | int, at: int, outcome: Outcome = Outcome.UP, detail: str = "", **more: Any) -> Observation:
     pk = check.pk if isinstance(check, Check) else check
-    return Observation(pk, at, Measurement(outcome, detail, more.pop("latency_ms", None), more.pop("parts", ())), **more)
+    return Observation(
+        pk, at, Measurement(outcome, detail, more.pop("latency_ms", None), more.pop("parts", ())), **more
+    )

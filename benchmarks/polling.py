@@ -217,7 +217,7 @@ def row(load: Load, figures: Figures) -> list[report.Cell]:
 
 def wrong(load: Load, figures: Figures) -> Iterator[str]:
     if figures.missed or figures.twice:
-        yield f"{load.name}: of {figures.deadlines:,} deadlines {figures.missed} are missed, {figures.twice} kept twice."
+        yield f"{load.name}: of {figures.deadlines:,} deadlines {figures.missed} missed, {figures.twice} kept twice."
     if (p99 := report.percentile(figures.late, 0.99)) >= LATE_MAX:
         yield f"{load.name}: lateness p99 is {p99:.2f} s, promised is less than {LATE_MAX:g} s."
     if load.hanging and max(figures.late) > LATE_MAX:

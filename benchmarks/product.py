@@ -99,7 +99,7 @@ class Product:
             self._process = subprocess.Popen(
                 [sys.executable, "manage.py", "up"],
                 cwd=ROOT,
-                env=self._environment(),
+                env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -110,7 +110,7 @@ class Product:
         self._until(lambda: "Pharos is running" in self._said(), "the word that it runs")
         self._until(lambda: self.status("/health/ready") == 200, "/health/ready")
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         rest = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
         return {
             **rest,

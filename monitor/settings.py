@@ -160,6 +160,9 @@ CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
 CELERY_BEAT_SCHEDULE = {
     # A tick lives shorter than its interval, so that a worker that was away doesn't work off a queue of old ticks.
     "tick": {"task": "monitor.tasks.tick", "schedule": 5, "options": {"expires": 5}},
+    "poll": {"task": "services.tasks.tick", "schedule": 1, "options": {"expires": 1}},
+    "settle-services": {"task": "services.tasks.settle", "schedule": 30, "options": {"expires": 30}},
+    "roll-up-results": {"task": "services.tasks.upkeep", "schedule": 60, "options": {"expires": 60}},
     "maintain-log-store": {"task": "logs.tasks.maintain", "schedule": 5, "options": {"expires": 5}},
     "retain-logs": {"task": "logs.tasks.retain", "schedule": 600, "options": {"expires": 600}},
     "archive-logs": {"task": "logs.tasks.archive", "schedule": 3600, "options": {"expires": 3600}},
@@ -169,6 +172,11 @@ CELERY_BEAT_SCHEDULE = {
 
 # What is watched is mostly in private networks. Metadata of clouds is refused whatever this says: see core/outbound.py.
 OUTBOUND_PRIVATE = env.boolean("PHAROS_OUTBOUND_PRIVATE", default=True)
+
+# --- Services ----------------------------------------------------------------------------------------------------
+
+# For how many days single results of checks are kept; 0 is for ever. Hours, and changes of status, stay.
+RESULTS_RETENTION_DAYS = env.integer("PHAROS_RESULTS_RETENTION_DAYS", default=30, low=0, high=36_500)
 
 # --- Pages -----------------------------------------------------------------------------------------------------
 

@@ -31,8 +31,8 @@ def settle(services: Iterable[int], now: datetime) -> list[StatusChange]:
         if not wanted:
             break
         with transaction.atomic():
-            fresh = [change for service in _load(wanted) if (change := _settle(service, now))]
-            live.announce(wanted)
+            fresh, written = _settle_all(_load(wanted), now)
+            live.announce(written)
         changes += fresh
         moved = {change.service_id for change in fresh}
         wanted = set(Dependency.objects.filter(parent__in=moved).values_list("child", flat=True)) if moved else set()
@@ -40,7 +40,9 @@ def settle(services: Iterable[int], now: datetime) -> list[StatusChange]:
 
 
 def _load(services: Iterable[int]) -> Iterable[Service]:
-    return Service.objects.filter(pk__in=list(services)).prefetch_related(
+    # Locked before anything else is read: of two that judge a service, the later one knows more.
+    found = Service.objects.filter(pk__in=list(services)).select_for_update(no_key=True)
+    return found.prefetch_related(
         Prefetch("checks", Check.objects.filter(enabled=True).defer("secrets")),
         Prefetch("containers", Container.objects.filter(removed_at=None).select_related("host")),
         "parents",
@@ -48,12 +50,24 @@ def _load(services: Iterable[int]) -> Iterable[Service]:
     )
 
 
-def _settle(service: Service, now: datetime) -> StatusChange | None:
+def _settle_all(services: Iterable[Service], now: datetime) -> tuple[list[StatusChange], list[int]]:
+    """The changes, and all services that something was written of: a reason may change alone."""
+    changes, written = [], []
+    for service in services:
+        told, change = _settle(service, now)
+        if told:
+            written.append(service.pk)
+        if change:
+            changes.append(change)
+    return changes, written
+
+
+def _settle(service: Service, now: datetime) -> tuple[bool, StatusChange | None]:
     verdict = judge(facts_of(service, now))
     old, reason = service.status, verdict.reason[:500]
     told = (verdict.status, reason, verdict.check, verdict.parent)
     if told == (old, service.reason, service.culprit_id, service.explained_by_id):
-        return None
+        return False, None
     values: dict[str, object] = {
         "status": verdict.status,
         "reason": reason,
@@ -64,13 +78,14 @@ def _settle(service: Service, now: datetime) -> StatusChange | None:
         values["status_since"] = at = _since(service, verdict, now)
     # Two workers may have found the same: one writes it.
     if not Service.objects.filter(pk=service.pk, status=old, status_since=service.status_since).update(**values):
-        return None
+        return False, None
     if verdict.status == old:
-        return None
-    return StatusChange.objects.create(
+        return True, None
+    change = StatusChange.objects.create(
         service=service, at=at, noticed_at=now, old=old, new=verdict.status, reason=reason,
         culprit_id=verdict.check, explained_by_id=verdict.parent,
     )  # fmt: skip
+    return True, change
 
 
 def _since(service: Service, verdict: Verdict, now: datetime) -> datetime:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -64,7 +65,24 @@ def valid_labels(value: object) -> None:
         raise ValidationError(_('Expected names and texts, like {"team": "payments"}.'))
 
 
-class Service(models.Model):
+class Kept(models.Model):
+    """A model with fields that others write, in statements of their own: a form that was opened before they did shall
+    not bring back old values. `save` writes them only when it adds the row, or is told to (`update_fields`)."""
+
+    KEPT: ClassVar[frozenset[str]]
+
+    class Meta:
+        abstract = True
+
+    def save(self, **options: Any) -> None:
+        if not self._state.adding and options.get("update_fields") is None and not options.get("force_insert"):
+            deferred = self.get_deferred_fields() | self.KEPT
+            fields = [field for field in self._meta.concrete_fields if not field.primary_key]
+            options["update_fields"] = [each.name for each in fields if not {each.name, each.attname} & deferred]
+        super().save(**options)
+
+
+class Service(Kept):
     """What people watch, with its current status. The status is written by `services.statuses` alone."""
 
     name = models.CharField(
@@ -94,6 +112,7 @@ class Service(models.Model):
     reason = models.CharField(max_length=500, blank=True, editable=False)
     culprit = models.ForeignKey("Check", models.SET_NULL, null=True, editable=False, related_name="+")
     explained_by = models.ForeignKey("self", models.SET_NULL, null=True, editable=False, related_name="+")
+    KEPT = frozenset({"status", "status_since", "reason", "culprit", "explained_by"})
 
     class Meta:
         ordering = ["name"]
@@ -130,7 +149,7 @@ class Dependency(models.Model):
         return f"{self.child} needs {self.parent}"
 
 
-class Check(models.Model):
+class Check(Kept):
     """How a service is asked, and what the last answers were. The answers are written by `services.recording` alone."""
 
     service = models.ForeignKey(Service, models.CASCADE, related_name="checks")
@@ -175,6 +194,12 @@ class Check(models.Model):
     # worker dies, the check is due again. The result brings the next true deadline.
     due_at = models.BigIntegerField(default=0, editable=False)
     claim = models.CharField(max_length=32, blank=True, editable=False)
+    KEPT = frozenset(
+        {
+            "outcome", "outcome_since", "streak_count", "streak_began", "last_at", "last_outcome", "latency_us",
+            "detail", "parts", "expires_at", "due_at", "claim",
+        }
+    )  # fmt: skip
 
     class Meta:
         ordering = ["service", "pk"]

@@ -24,10 +24,10 @@ import msgspec
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
-from services import maintenance
-from services.maintenance import Interval
+from services import windows
 from services.models import Service, StatusChange
 from services.status import Status
+from services.windows import Interval
 
 UP: Final = frozenset({Status.HEALTHY, Status.DEGRADED})
 COUNTED: Final = frozenset({*UP, Status.DOWN})
@@ -284,8 +284,8 @@ def histories(services: Collection[int], start: datetime, end: datetime) -> dict
     changes: dict[int, list[Change]] = {}
     for service, change in _read(StatusChange.objects.filter(service__in=services, at__gte=start, at__lt=end)):
         changes.setdefault(service, []).append(change)
-    windows = maintenance.for_services(services, start, end)
-    return {pk: History(known.get(pk), changes.get(pk, []), windows[pk]) for pk in services}
+    planned = windows.for_services(services, start, end)
+    return {pk: History(known.get(pk), changes.get(pk, []), planned[pk]) for pk in services}
 
 
 def _read(changes: QuerySet[StatusChange]) -> Iterator[tuple[int, Change]]:

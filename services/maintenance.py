@@ -1,146 +1,44 @@
-"""When maintenance windows are open."""
+"""Services turn blue when a maintenance window opens, and back when it closes."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
-from itertools import islice
-from typing import Final, NamedTuple
-from zoneinfo import ZoneInfo
+from datetime import datetime
+from typing import Final
 
-from cronsim import CronSim
-from django.db.models import Q, QuerySet
+from services import statuses, windows
+from services.models import Service, StatusChange
+from services.status import Facts, Status, judge
 
-from services.models import MaintenanceWindow, Service
-
-OCCURRENCES_MAX: Final = 10_000  # of a window in a range: one each hour for a year
-PUT_BACK: Final = timedelta(hours=2)  # more than clocks are ever put back by
+AT_ONCE: Final = 250  # services in one transaction
+SETTLED_MAX: Final = 2_000  # in one call: the others come with the next
 
 
-class Interval(NamedTuple):
-    start: datetime
-    end: datetime
+def settle_boundaries(now: datetime) -> list[StatusChange]:
+    """Settles the services whose status doesn't fit the windows that are open.
 
-
-class Open(NamedTuple):
-    """A window that is open."""
-
-    name: str
-    since: datetime
-
-
-def open_window(service: Service, now: datetime) -> str:
-    """The name of a window of the service that is open; "" if none is."""
-    found = open_windows([service.pk], now).get(service.pk)
-    return found.name if found else ""
-
-
-def is_open(window: MaintenanceWindow, now: datetime) -> bool:
-    return opened(window, now) is not None
-
-
-def opened(window: MaintenanceWindow, now: datetime) -> datetime | None:
-    """Since when it is open; None if it isn't."""
-    # A moment later, for what opens right now.
-    found = intervals([window], now, now + timedelta(microseconds=1))
-    if not found:
-        return None
-    return _begun(window, now) if window.cron else window.starts_at
-
-
-def _begun(window: MaintenanceWindow, now: datetime) -> datetime:
-    """When the occurrence began that is open."""
-    lasts = timedelta(minutes=window.minutes)
-    return max(next(_occurrences(window, now - lasts), now), window.starts_at)
-
-
-def open_windows(services: Collection[int], now: datetime) -> dict[int, Open]:
-    """Those of the services that have one, by the service's id. Two queries at most, however many services.
-
-    Of several it is the one that is open the longest.
+    It remembers nothing: what a window brought that was deleted, moved, or closed while Pharos was off is found, too.
+    A handful of queries when there is nothing to do, none of which reads all services.
     """
-    current = _overlapping(MaintenanceWindow.objects.all(), now, now + timedelta(microseconds=1))
-    since = {window.pk: (at, window) for window in current if (at := opened(window, now))}
-    found: dict[int, Open] = {}
-    for pk, windows in _of_services([window for _, window in since.values()], services).items():
-        if windows:
-            at, window = min((since[window.pk] for window in windows), key=lambda pair: pair[0])
-            found[pk] = Open(window.name, at)
-    return found
+    wanted = sorted(_unsettled(now))[:SETTLED_MAX]
+    changes = []
+    for first in range(0, len(wanted), AT_ONCE):
+        changes += statuses.settle(wanted[first : first + AT_ONCE], now)
+    return changes
 
 
-def for_services(services: Collection[int], start: datetime, end: datetime) -> dict[int, list[Interval]]:
-    """When they are in maintenance, by the service's id, merged. Two queries, however many services."""
-    windows = list(_overlapping(MaintenanceWindow.objects.all(), start, end))
-    # Most services share the same windows, or have none.
-    known: dict[tuple[int, ...], list[Interval]] = {}
-    found = {}
-    for pk, own in _of_services(windows, services).items():
-        key = tuple(window.pk for window in own)
-        if key not in known:
-            known[key] = intervals(own, start, end)
-        found[pk] = known[key]
-    return found
+def _unsettled(now: datetime) -> set[int]:
+    blue = dict(Service.objects.filter(status=Status.MAINTENANCE).values_list("pk", "reason"))
+    found = windows.open_windows(blue, now) if blue else {}
+    right = {pk for pk, window in found.items() if blue[pk] == judge(Facts(maintenance=window.name)).reason}
+    return blue.keys() - right | _to_come(now)
 
 
-def _of_services(windows: Sequence[MaintenanceWindow], services: Collection[int]) -> dict[int, list[MaintenanceWindow]]:
-    everywhere = [window for window in windows if window.everything]
-    found = {pk: list(everywhere) for pk in services}
-    single = {window.pk: window for window in windows if not window.everything}
-    if single:
-        through = MaintenanceWindow.services.through.objects
-        links = through.filter(maintenancewindow__in=single, service__in=services)
-        for window, service in links.order_by("pk").values_list("maintenancewindow", "service"):
-            found[service].append(single[window])
-    return found
-
-
-def _overlapping(windows: QuerySet[MaintenanceWindow], start: datetime, end: datetime) -> QuerySet[MaintenanceWindow]:
-    return windows.filter(Q(ends_at=None) | Q(ends_at__gt=start), starts_at__lt=end)
-
-
-def intervals(windows: Iterable[MaintenanceWindow], start: datetime, end: datetime) -> list[Interval]:
-    """When any of the windows is open between `start` and `end`: in order, merged where they overlap or touch."""
-    cut = (_cut(found, start, end) for window in windows for found in _intervals(window, start, end))
-    return merged(each for each in cut if each.start < each.end)
-
-
-def merged(found: Iterable[Interval]) -> list[Interval]:
-    result: list[Interval] = []
-    for each in sorted(found):
-        if result and each.start <= result[-1].end:
-            result[-1] = Interval(result[-1].start, max(result[-1].end, each.end))
-        else:
-            result.append(each)
-    return result
-
-
-def _intervals(window: MaintenanceWindow, start: datetime, end: datetime) -> Iterator[Interval]:
-    last = min(window.ends_at or end, end)
-    if not window.cron:
-        yield Interval(window.starts_at, last)
-        return
-    lasts = timedelta(minutes=window.minutes)
-    for at in islice(_occurrences(window, max(start, window.starts_at) - lasts), OCCURRENCES_MAX):
-        if at >= last:
-            break
-        yield _cut(Interval(at, at + lasts), window.starts_at, last)
-
-
-def _cut(interval: Interval, start: datetime, end: datetime) -> Interval:
-    return Interval(max(interval.start, start), min(interval.end, end))
-
-
-def _occurrences(window: MaintenanceWindow, after: datetime) -> Iterator[datetime]:
-    return occurrences(window.cron, window.zone, after)
-
-
-def occurrences(cron: str, zone: str, after: datetime) -> Iterator[datetime]:
-    """The times of a cron expression after a moment, in UTC. As Debian's cron does it, what falls into the hour that
-    is skipped in spring comes right after it, and what falls into the hour that comes twice in autumn comes once.
-    """
-    # From a little earlier: in the hour that comes twice, cronsim may go on in the first one.
-    for at in CronSim(cron, (after - PUT_BACK).astimezone(ZoneInfo(zone))):
-        moment = at.astimezone(UTC)
-        if moment > after:
-            yield moment
+def _to_come(now: datetime) -> set[int]:
+    """Those that are not blue yet. Who is paused stays so."""
+    current = windows.open_now(now)
+    if not current:
+        return set()
+    others = Service.objects.exclude(status__in=(Status.MAINTENANCE, Status.PAUSED))
+    if not any(window.everything for window in current):
+        others = others.filter(maintenance_windows__in=current)
+    return set(others.values_list("pk", flat=True))

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from services import availability
 from services.availability import Change, Segment
-from services.maintenance import Interval, merged
 from services.models import MaintenanceWindow, Service, StatusChange
 from services.status import Status
+from services.windows import Interval, merged
 from tests.services.on_postgres import on_postgres
 
 START = datetime(2026, 11, 21, 12, tzinfo=UTC)

@@ -23,6 +23,7 @@ urlpatterns = [
     path("api/logs/stream", api.stream, name="api-stream"),
     path("api/logs/<str:record_id>", api.record, name="api-record"),
     path("api/logs/<str:record_id>/context", api.context, name="api-context"),
+    path("", include("services.pings")),
     path("health/live", health.live, name="health-live"),
     path("health/ready", health.ready, name="health-ready"),
     path("ready", health.takes_lines, name="ready"),

@@ -12,6 +12,7 @@ __all__ = ["Asked", "FailingError", "Measurement", "Part", "Probe", "ProbeError"
 # Kind → its label. The module of the same name is loaded when it is first needed: most installations use few.
 PROBES: Final[dict[str, str]] = {
     "http": "HTTP(S): status, keyword, JSON value",
+    "heartbeat": "heartbeat: a job pings when it has run",
 }
 
 

@@ -160,6 +160,8 @@ CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
 CELERY_BEAT_SCHEDULE = {
     # A tick lives shorter than its interval, so that a worker that was away doesn't work off a queue of old ticks.
     "tick": {"task": "monitor.tasks.tick", "schedule": 5, "options": {"expires": 5}},
+    "watch-the-time": {"task": "services.tasks.watch_time", "schedule": 5, "options": {"expires": 5}},
+    "prune-pings": {"task": "services.tasks.prune_pings", "schedule": 3600, "options": {"expires": 3600}},
     "maintain-log-store": {"task": "logs.tasks.maintain", "schedule": 5, "options": {"expires": 5}},
     "retain-logs": {"task": "logs.tasks.retain", "schedule": 600, "options": {"expires": 600}},
     "archive-logs": {"task": "logs.tasks.archive", "schedule": 3600, "options": {"expires": 3600}},

@@ -12,6 +12,7 @@ urlpatterns = [
     path("", overview.overview, name="overview"),
     path("status/", overview.status, name="status"),
     path("logs/", include("logs.urls")),
+    path("services/", include("services.urls")),
     path("login/", LoginPage.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("admin/", admin.site.urls),

@@ -1,0 +1,13 @@
+"""`/services/`"""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from services import sla_views
+
+app_name = "services"
+urlpatterns = [
+    path("sla/", sla_views.page, name="sla"),
+    path("sla/export", sla_views.export, name="sla-export"),
+]

@@ -48,6 +48,8 @@ API_PAUSED = between("12:00-13:00")
 NIGHTLY = between("03:00-04:00")
 API_WINDOW = between("22:30-23:00")
 
+SET = (DATABASE_AWAY, API_AWAY, API_DEGRADED, API_PAUSED, NIGHTLY, API_WINDOW)
+
 # What counts of it, as a person would reckon.
 API_OUTAGES = ["02:00-02:20", "08:00-08:04", "08:06-08:12", "13:00-13:10", "22:00-23:30"]
 DATABASE_OUTAGES = ["02:00-02:20"]
@@ -59,12 +61,18 @@ def outcome(number: int, away: set[int], degraded: Iterable[int] = ()) -> Measur
     return Measurement(Outcome.DEGRADED, "slow") if number in degraded else Measurement()
 
 
+def is_quiet(number: int) -> bool:
+    """Nothing begins or ends around that minute. Fewer answers then say the same, and the test takes less long."""
+    near = range(number - 2 * EVERY, number + 2 * EVERY + 1)
+    return number % 20 != 0 and all(len({minute in each for minute in near}) == 1 for each in SET)
+
+
 @pytest.mark.django_db
 def test_a_day_of_outages_equals_a_calculation_done_apart() -> None:
     database, api = (Service.objects.create(name=name, status_since=minute(-60)) for name in ("database", "api"))
     Dependency.objects.create(child=api, parent=database)
     asks = {
-        service.pk: Check.objects.create(service=service, name="readiness", interval=EVERY * 60).pk
+        service.pk: Check.objects.create(service=service, name="readiness", interval=600).pk
         for service in (database, api)
     }
     MaintenanceWindow.objects.create(
@@ -75,6 +83,8 @@ def test_a_day_of_outages_equals_a_calculation_done_apart() -> None:
     move.services.add(api)
 
     for number in range(0, 24 * 60, EVERY):
+        if is_quiet(number):
+            continue
         now = minute(number) + LATE
         if number in (at("12:00"), at("13:00")):
             Service.objects.filter(pk=api.pk).update(paused=number == at("12:00"))

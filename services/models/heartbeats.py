@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 from django.db import models
@@ -79,3 +80,7 @@ class HeartbeatPing(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} at {self.at}"
+
+    @property
+    def duration(self) -> timedelta | None:
+        return None if self.duration_us is None else timedelta(microseconds=self.duration_us)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission, User
 from django.core.exceptions import ValidationError
 from django.test import Client
 from pytest_django.live_server_helper import LiveServer
@@ -336,3 +337,29 @@ def test_crontabs_only_change_their_host(live_server: LiveServer, command: str, 
     assert done.returncode == 0, done.stderr
     kept = HeartbeatPing.objects.get()
     assert (kept.kind, kept.body, kept.agent[:5]) == (kind, body, "curl/")
+
+
+# --- The page --------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_is_for_those_who_may_change_the_check(client: Client, backup: Heartbeat) -> None:
+    Heartbeat.objects.update(ping_key="key", slug="backup")
+    ping(backup, 0, Kind.START)
+    ping(backup, 2, Kind.FAIL, exit_code=3, body=b"<script>alert(1)</script>", agent="<b>")
+    address = f"/services/heartbeat/{backup.pk}/"
+    user = User.objects.create_user("alice")
+    user.user_permissions.add(Permission.objects.get(codename="view_service"))
+
+    assert client.get(address)["Location"].startswith("/login/")
+    client.force_login(user)
+    assert client.get(address).status_code == 403
+    user.user_permissions.add(Permission.objects.get(codename="change_check"))
+    page = client.get(address).content.decode()
+    assert client.post(address).status_code == 405
+    assert client.get("/services/heartbeat/999/").status_code == 404
+
+    for expected in (
+        f"http://testserver/ping/{backup.token}<", "http://testserver/ping/key/backup<", "fail, exit code 3", "2 min",
+        "&lt;script&gt;alert(1)", "&lt;b&gt;",
+    ):  # fmt: skip
+        assert expected in page, expected

@@ -6,9 +6,7 @@ rest is missing.
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Final, NamedTuple
 
 import msgspec
@@ -16,6 +14,7 @@ from asgiref.sync import sync_to_async
 from django.db import close_old_connections
 
 from core import clock
+from core.spreadsheets import encoded, safe
 from logs.records import LogRecord
 from logs.search import Search
 from logs.store import log_stores
@@ -27,8 +26,6 @@ SECONDS: Final = 5.0  # for a page; a rare match may need many of them, and a cl
 COLUMNS: Final = (
     "timestamp", "level", "service", "logger", "title", "message", "request_id", "trace_id", "span_id", "metadata",
 )  # fmt: skip
-# Spreadsheets run a cell that begins so (OWASP, "CSV injection"); those for East Asia know the wide forms, too.
-_FORMULA: Final = tuple("=+-@\t\r\n＝＋－＠")
 
 
 class Format(NamedTuple):
@@ -44,7 +41,7 @@ def _ndjson(records: Iterable[LogRecord]) -> bytes:
 
 
 def _csv(records: Iterable[LogRecord]) -> bytes:
-    return _rows([_cells(record) for record in records])
+    return encoded([_cells(record) for record in records])
 
 
 def _cells(record: LogRecord) -> list[str]:
@@ -52,18 +49,12 @@ def _cells(record: LogRecord) -> list[str]:
         clock.iso(record.timestamp), record.level.label, record.service, record.logger, record.title, record.message,
         record.request_id, record.trace_id, record.span_id, record.metadata.decode("utf-8", "replace"),
     )  # fmt: skip
-    return [f"'{value}" if value.startswith(_FORMULA) else value for value in values]
-
-
-def _rows(rows: Iterable[Sequence[str]]) -> bytes:
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows(rows)
-    return text.getvalue().encode("utf-8", "replace")
+    return [safe(value) for value in values]
 
 
 FORMATS: Final = {
     "ndjson": Format("application/x-ndjson", b"", _ndjson),
-    "csv": Format("text/csv; charset=utf-8; header=present", _rows([COLUMNS]), _csv),
+    "csv": Format("text/csv; charset=utf-8; header=present", encoded([COLUMNS]), _csv),
 }
 
 

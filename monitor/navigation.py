@@ -32,7 +32,7 @@ SCREENS: Final = (
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     return [
-        {"title": "Watch", "items": _pages(request)},
+        {"title": "Watch", "items": [*_pages(request), *_service_pages(request)]},
         {"title": "Configure", "separator": True, "items": [*_log_pages(request), *_screens(request)]},
     ]
 
@@ -46,6 +46,13 @@ def _pages(request: HttpRequest) -> list[dict[str, Any]]:
         _entry("Overview", "dashboard", overview, active=request.path == overview),
         _entry("Logs", "terminal", logs, active=request.path.startswith(logs) and not request.path.startswith(others)),
     ]
+
+
+def _service_pages(request: HttpRequest) -> list[dict[str, Any]]:
+    if not request.user.has_perm("services.view_service"):
+        return []
+    sla = reverse("services:sla")
+    return [_entry("SLA report", "verified", sla, active=request.path.startswith(sla))]
 
 
 def _log_pages(request: HttpRequest) -> list[dict[str, Any]]:

@@ -163,6 +163,8 @@ CELERY_BEAT_SCHEDULE = {
     "poll": {"task": "services.tasks.tick", "schedule": 1, "options": {"expires": 1}},
     "settle-services": {"task": "services.tasks.settle", "schedule": 30, "options": {"expires": 30}},
     "roll-up-results": {"task": "services.tasks.upkeep", "schedule": 60, "options": {"expires": 60}},
+    "watch-the-time": {"task": "services.tasks.watch_time", "schedule": 5, "options": {"expires": 5}},
+    "prune-pings": {"task": "services.tasks.prune_pings", "schedule": 3600, "options": {"expires": 3600}},
     "maintain-log-store": {"task": "logs.tasks.maintain", "schedule": 5, "options": {"expires": 5}},
     "retain-logs": {"task": "logs.tasks.retain", "schedule": 600, "options": {"expires": 600}},
     "archive-logs": {"task": "logs.tasks.archive", "schedule": 3600, "options": {"expires": 3600}},

@@ -6,6 +6,7 @@ class ServicesConfig(AppConfig):
     verbose_name = "Services"
 
     def ready(self) -> None:
-        from services import edits
+        from services import edits, heartbeats  # they need the models
 
         edits.connect()
+        heartbeats.connect()

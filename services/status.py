@@ -106,7 +106,8 @@ class ParentFacts(msgspec.Struct, frozen=True):
 
 class Facts(msgspec.Struct, frozen=True):
     paused: bool = False
-    maintenance: str = ""  # the name of the window that is open
+    maintenance: str = ""  # the name of the window that is open …
+    maintenance_since: datetime | None = None  # … and when it opened
     checks: Sequence[CheckFacts] = ()
     containers: Sequence[ContainerFacts] = ()
     parents: Sequence[ParentFacts] = ()
@@ -128,7 +129,7 @@ def judge(facts: Facts) -> Verdict:
     if facts.paused:
         return Verdict(Status.PAUSED, "paused")
     if facts.maintenance:
-        return Verdict(Status.MAINTENANCE, f"maintenance: {facts.maintenance}")
+        return Verdict(Status.MAINTENANCE, f"maintenance: {facts.maintenance}", facts.maintenance_since)
     problems = [*_of_containers(facts.containers), *_of_checks(facts.checks)]
     if problems:
         # Of equals the first: that a container stopped explains that nobody answers.

@@ -6,17 +6,17 @@ another one than before writes it down, adds the change to the history, and tell
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from django.db import transaction
 from django.db.models import Prefetch
 
 from core import clock
-from services import live, maintenance
+from services import live, windows
 from services.models import Check, Container, Dependency, Service, StatusChange
-from services.status import CheckFacts, ContainerFacts, Facts, Outcome, ParentFacts, Verdict, judge
+from services.status import CheckFacts, ContainerFacts, Facts, Outcome, ParentFacts, Status, Verdict, judge
 
 STALE_INTERVALS: Final = 3  # a check that had no result for so many intervals is not known any more
 STALE_MIN: Final = 60.0  # seconds
@@ -31,7 +31,7 @@ def settle(services: Iterable[int], now: datetime) -> list[StatusChange]:
         if not wanted:
             break
         with transaction.atomic():
-            fresh, written = _settle_all(_load(wanted), now)
+            fresh, written = _settle_all(list(_load(wanted)), now)
             live.announce(written)
         changes += fresh
         moved = {change.service_id for change in fresh}
@@ -46,15 +46,28 @@ def _load(services: Iterable[int]) -> Iterable[Service]:
         Prefetch("checks", Check.objects.filter(enabled=True).defer("secrets")),
         Prefetch("containers", Container.objects.filter(removed_at=None).select_related("host")),
         "parents",
-        "maintenance_windows",
     )
 
 
-def _settle_all(services: Iterable[Service], now: datetime) -> tuple[list[StatusChange], list[int]]:
+class _Planned(NamedTuple):
+    """The maintenance windows of some services, by the service's id."""
+
+    open: Mapping[int, windows.Open]
+    closed: Mapping[int, datetime]  # when the last one did, of those whose status doesn't know it yet
+
+
+def _planned(services: Collection[Service], now: datetime) -> _Planned:
+    opened = windows.open_windows({service.pk for service in services}, now)
+    ended = [each.pk for each in services if each.status == Status.MAINTENANCE and each.pk not in opened]
+    return _Planned(opened, windows.closings(ended, now) if ended else {})
+
+
+def _settle_all(services: Collection[Service], now: datetime) -> tuple[list[StatusChange], list[int]]:
     """The changes, and all services that something was written of: a reason may change alone."""
+    planned = _planned(services, now)
     changes, written = [], []
     for service in services:
-        told, change = _settle(service, now)
+        told, change = _settle(service, now, planned)
         if told:
             written.append(service.pk)
         if change:
@@ -62,8 +75,8 @@ def _settle_all(services: Iterable[Service], now: datetime) -> tuple[list[Status
     return changes, written
 
 
-def _settle(service: Service, now: datetime) -> tuple[bool, StatusChange | None]:
-    verdict = judge(facts_of(service, now))
+def _settle(service: Service, now: datetime, planned: _Planned) -> tuple[bool, StatusChange | None]:
+    verdict = judge(facts_of(service, now, planned.open.get(service.pk)))
     old, reason = service.status, verdict.reason[:500]
     told = (verdict.status, reason, verdict.check, verdict.parent)
     if told == (old, service.reason, service.culprit_id, service.explained_by_id):
@@ -75,7 +88,7 @@ def _settle(service: Service, now: datetime) -> tuple[bool, StatusChange | None]
         "explained_by_id": verdict.parent,
     }
     if verdict.status != old:
-        values["status_since"] = at = _since(service, verdict, now)
+        values["status_since"] = at = _since(service, verdict, now, planned.closed.get(service.pk))
     # Two workers may have found the same: one writes it.
     if not Service.objects.filter(pk=service.pk, status=old, status_since=service.status_since).update(**values):
         return False, None
@@ -88,17 +101,24 @@ def _settle(service: Service, now: datetime) -> tuple[bool, StatusChange | None]
     return True, change
 
 
-def _since(service: Service, verdict: Verdict, now: datetime) -> datetime:
+def _since(service: Service, verdict: Verdict, now: datetime, closed: datetime | None) -> datetime:
     """When it really began: never before the status that it ends, never in the future."""
     since = verdict.since or now
+    if service.status == Status.PAUSED:
+        since = now  # what began meanwhile was not to count
+    elif service.status == Status.MAINTENANCE and verdict.status != Status.PAUSED:
+        # It goes on to the end of the window; of a window that was deleted or moved to now.
+        over = closed if closed and closed > service.status_since else now
+        since = max(verdict.since or over, over)
     return min(max(since, service.status_since), now)
 
 
-def facts_of(service: Service, now: datetime) -> Facts:
-    """`service` as `_load` gives it."""
+def facts_of(service: Service, now: datetime, window: windows.Open | None) -> Facts:
+    """`service` as `_load` gives it, with its window that is open."""
     return Facts(
         paused=service.paused,
-        maintenance=maintenance.open_window(service, now),
+        maintenance=window.name if window else "",
+        maintenance_since=window.since if window else None,
         checks=[_check(check, now) for check in service.checks.all()],
         containers=[_container(container) for container in service.containers.all()],
         parents=[ParentFacts(parent.pk, parent.name, parent.status) for parent in service.parents.all()],

@@ -9,7 +9,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from core import clock
-from services import polling, rollups
+from services import heartbeats, maintenance, polling, rollups
 
 UPKEEP_BUDGET: Final = 5.0  # seconds of each minute
 
@@ -32,6 +32,13 @@ def ask(token: str, due: Sequence[polling.Due]) -> None:
 
 
 @shared_task
+def watch_time() -> int:
+    """What happens because it is time: windows open and close, jobs are missed. The number of changes."""
+    now = timezone.now()
+    return len(maintenance.settle_boundaries(now)) + len(heartbeats.settle_missed(now))
+
+
+@shared_task
 def settle() -> int:
     return polling.settle_due(timezone.now())
 
@@ -40,3 +47,8 @@ def settle() -> int:
 def upkeep() -> int:
     """Hours of results, and the end of old ones."""
     return rollups.upkeep(clock.now(), UPKEEP_BUDGET)
+
+
+@shared_task
+def prune_pings() -> int:
+    return heartbeats.prune(timezone.now())

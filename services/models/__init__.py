@@ -1,6 +1,7 @@
 """What is watched, and what happened to it."""
 
 from services.models.containers import Container, ContainerEvent, ContainerSample, DockerHost
+from services.models.heartbeats import Heartbeat, HeartbeatPing
 from services.models.history import CheckHour, CheckResult, StatusChange
 from services.models.maintenance import MaintenanceWindow
 from services.models.watched import Category, Check, Dependency, Service
@@ -15,6 +16,8 @@ __all__ = [
     "ContainerSample",
     "Dependency",
     "DockerHost",
+    "Heartbeat",
+    "HeartbeatPing",
     "MaintenanceWindow",
     "Service",
     "StatusChange",

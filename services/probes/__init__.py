@@ -34,6 +34,7 @@ PROBES: Final[dict[str, str]] = {
     "redis": "Redis: PING and limits of INFO",
     "celery": "Celery: queue lengths and workers",
     "oidc": "OIDC: single sign-on's discovery and keys",
+    "heartbeat": "heartbeat: a job pings when it has run",
 }
 
 

@@ -87,7 +87,11 @@ def test_a_pause_hides_everything_and_maintenance_everything_else(
     outcome: Outcome | None, running: str, parent: Status, maintenance: str, paused: bool
 ) -> None:
     facts = Facts(
-        paused, maintenance, [check("readiness", outcome)], CONTAINERS[running], [ParentFacts(7, "database", parent)]
+        paused=paused,
+        maintenance=maintenance,
+        checks=[check("readiness", outcome)],
+        containers=CONTAINERS[running],
+        parents=[ParentFacts(7, "database", parent)],
     )
     found = judge(facts)
     alone = judge(Facts(checks=facts.checks, containers=facts.containers))

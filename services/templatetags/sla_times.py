@@ -1,0 +1,24 @@
+"""How times and shares are written in reports."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+
+from django import template
+
+from services.availability import brief
+
+register = template.Library()
+
+
+@register.filter
+def span(value: timedelta | None) -> str:
+    return "–" if value is None else brief(value)
+
+
+@register.filter
+def percent(value: Decimal) -> str:
+    """Without zeros that say nothing: "99.9 %", "100 %"."""
+    text = f"{value:f}"
+    return f"{text.rstrip('0').rstrip('.') if '.' in text else text} %"

@@ -8,7 +8,7 @@ from typing import Final
 
 from django.db.models import Q
 
-from services import discovery, labels
+from services import container_labels, discovery
 from services.discovery import REMOVED
 from services.docker_answers import DETAIL_MAX, Event, Inspected, moment, printable
 from services.models import Container, ContainerEvent, DockerHost
@@ -97,7 +97,7 @@ def _bring(
         _turn(row, found, turned.get(pk), now)
         # Of one that doesn't run the engine says neither ports nor addresses: what was planned before stays.
         if not row.found or row.state in ("running", "paused"):
-            row.found = labels.as_json(discovery.plan(found, reach))
+            row.found = container_labels.as_json(discovery.plan(found, reach))
         row.removed_at = None
     Container.objects.bulk_create(fresh)
     return fresh
@@ -169,8 +169,8 @@ def _mark_jobs(host: DockerHost, rows: Collection[Container]) -> list[Container]
         )
     ]
     for row in siblings:
-        for name, condition in labels.compose_needs(row.labels).items():
-            if condition == labels.COMPLETED:
+        for name, condition in container_labels.compose_needs(row.labels).items():
+            if condition == container_labels.COMPLETED:
                 awaited.add((row.compose_project, name))
     for row in siblings:
         job = bool(row.found.get("job")) or (row.compose_project, row.compose_service) in awaited

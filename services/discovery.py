@@ -14,9 +14,9 @@ from typing import Any, Final
 import msgspec
 from django.core.exceptions import ValidationError
 
-from services import labels
+from services import container_labels
+from services.container_labels import Plan, PlannedCheck, Reach, Seen
 from services.docker_answers import Inspected
-from services.labels import Plan, PlannedCheck, Reach, Seen
 from services.models import Check, Container, Dependency, DockerHost, Service
 
 SERVICE_FIELDS: Final = ("category", "owner", "description")
@@ -30,11 +30,11 @@ def inside() -> bool:
 
 
 def reach(host: DockerHost) -> Reach:
-    return labels.reach(host.address, host.ports_at, inside=inside())
+    return container_labels.reach(host.address, host.ports_at, inside=inside())
 
 
 def plan(inspected: Inspected, reach: Reach) -> Plan:
-    return labels.plan(
+    return container_labels.plan(
         Seen(
             name=inspected.plain_name,
             image=inspected.config.image,
@@ -113,7 +113,7 @@ def _service_values(plan: Plan) -> dict[str, Any]:
 
 
 def _plan(container: Container) -> Plan:
-    return labels.from_json(container.found)
+    return container_labels.from_json(container.found)
 
 
 # --- What a service is like ----------------------------------------------------------------------------------------
@@ -163,7 +163,7 @@ class _Writer:
                 if values["target"]:
                     touched |= _make(service, name, values, container)
             elif check.managed_by:
-                values["target"] = values["target"] or check.target
+                values["target"] = values["target"] or check.from_labels.get("target", check.target)
                 touched |= _bring(check, values)
         for name, check in known.items():
             if check.managed_by and name not in wanted:

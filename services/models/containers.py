@@ -59,7 +59,7 @@ class Container(models.Model):
     compose_project = models.CharField(max_length=100, blank=True)
     compose_service = models.CharField(max_length=100, blank=True)
     labels = models.JSONField(default=dict)
-    found = models.JSONField(default=dict)  # what was made of it, and why: `labels.Plan`
+    found = models.JSONField(default=dict)  # what was made of it, and why: `container_labels.Plan`
     job = models.BooleanField(default=False)  # it is meant to end
     # Docker's word: created, running, paused, restarting, exited, dead; or "removed", where nothing took its place.
     state = models.CharField(max_length=20)

@@ -180,7 +180,7 @@ def test_a_new_image_is_a_deploy(engine: Engine, host: DockerHost) -> None:
     start = clock.moment(clock.now())
     old = run(engine, name="shop")
     look(host)
-    image = old.commit("shop", "2")
+    old.commit("shop", "2")
     try:
         old.remove(force=True)
         labels = {"pharos.service": "orders"}
@@ -191,7 +191,7 @@ def test_a_new_image_is_a_deploy(engine: Engine, host: DockerHost) -> None:
         assert at > start
     finally:
         engine.remove_containers()
-        engine.client.images.remove(image.id, force=True)
+        engine.client.images.remove("shop:2", force=True)
 
 
 def test_an_engine_that_goes_and_comes_back(engine: Engine, host: DockerHost) -> None:

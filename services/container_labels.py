@@ -31,6 +31,7 @@ LABELS: Final = {
     "health": "a path that says how it is: /health",
     "ready": "a path that says whether it can do its work: /health/ready",
     "live": "a path that says whether it runs: /health/live",
+    "http": "a path that has to answer with success, whatever it says: /",
     "tcp": "true: whether its port takes connections; or the number of a port",
     "interval": "how often it is asked: 10, 10s or 1m",
     "timeout": "how long an answer may take: 5 or 5s",
@@ -231,9 +232,9 @@ class _Planner:
         for label in wanted:
             path = self._path(label)
             if path is not None and (place := self._place(self._port())):
-                name, role = _PATHS[label](path)
+                name, role, kind = _PATHS[label](path)
                 target = f"{self._scheme(place[1])}://{_bracketed(place[0])}:{place[1]}{path}" if place[0] else ""
-                checks.append(PlannedCheck(name, role, "health", target, interval, timeout))
+                checks.append(PlannedCheck(name, role, kind, target, interval, timeout))
                 self.why.append(f"The check {name}: pharos.{label} says {path}.")
         if tcp not in FALSE:
             port = self._port() if tcp in TRUE else self._number("tcp", tcp)
@@ -246,7 +247,7 @@ class _Planner:
     def _unused(self) -> None:
         for label in ("port", "scheme", "interval", "timeout"):
             if label in self.given:
-                self.problems.append(f"pharos.{label} says nothing without pharos.health, ready, live or tcp.")
+                self.problems.append(f"pharos.{label} says nothing without pharos.health, ready, live, http or tcp.")
 
     def _path(self, label: str) -> str | None:
         path = self.given[label]
@@ -362,20 +363,22 @@ def compose_needs(labels: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _health(path: str) -> tuple[str, Role]:
+def _health(path: str) -> tuple[str, Role, str]:
     """A path that speaks for itself needs no label of its own."""
     last = path.partition("?")[0].rstrip("/").rpartition("/")[2].lower()
     if last in ("ready", "readyz", "readiness"):
-        return "readiness", Role.READINESS
+        return "readiness", Role.READINESS, "health"
     if last in ("live", "livez", "liveness", "alive"):
-        return "liveness", Role.LIVENESS
-    return "health", Role.HEALTH
+        return "liveness", Role.LIVENESS, "health"
+    return "health", Role.HEALTH, "health"
 
 
-_PATHS: Final[dict[str, Callable[[str], tuple[str, Role]]]] = {
-    "live": lambda _: ("liveness", Role.LIVENESS),
-    "ready": lambda _: ("readiness", Role.READINESS),
+# Label → name, role and kind of its check.
+_PATHS: Final[dict[str, Callable[[str], tuple[str, Role, str]]]] = {
+    "live": lambda _: ("liveness", Role.LIVENESS, "health"),
+    "ready": lambda _: ("readiness", Role.READINESS, "health"),
     "health": _health,
+    "http": lambda _: ("http", Role.HEALTH, "http"),
 }
 _PATH: Final = re.compile(rf"/[A-Za-z0-9\-._~!$&'()*+,;=:@%/?]{{0,{PATH_MAX - 1}}}")
 _DURATION: Final = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(ms|s|m|h)?")

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
+from core.secrets import Lost
 from services.docker_answers import AnswerError, Event, Info, Inspected, Listed, decode, events, moment
 from services.docker_stats import Counters, Stats, counters
 from services.models import DockerHost
@@ -275,6 +276,8 @@ _lock = threading.Lock()
 
 def engine(host: DockerHost) -> Engine:
     """The one of this process; a new one when the address or the certificates were changed. Raises EngineError."""
+    if isinstance(host.tls, Lost):
+        raise EngineError(host.tls.reason.removesuffix("."))
     settings: Any = (host.address, dict(host.tls))
     with _lock:
         known = _engines.get(host.pk)

@@ -38,9 +38,18 @@ USED: Final = ("cpu_percent", "memory_bytes", "counters")  # of one that runs
 
 
 def write(
-    host: DockerHost, inspected: Mapping[str, Inspected], gone: Collection[str], events: Sequence[Event], now: datetime
+    host: DockerHost,
+    inspected: Mapping[str, Inspected],
+    gone: Collection[str],
+    events: Sequence[Event],
+    now: datetime,
+    *,
+    everything: bool = False,
 ) -> set[int]:
-    """The services that have to be judged anew. To be called in a transaction."""
+    """The services that have to be judged anew. To be called in a transaction.
+
+    With `everything` also what did not change is brought to what labels say: others that it names may be there now.
+    """
     if not inspected and not gone and not events:
         return set()
     rows = _rows(host, {*inspected, *gone, *(event.container for event in events)})
@@ -48,7 +57,7 @@ def write(
     fresh = _bring(host, rows, inspected, events, now)
     jobs = _mark_jobs(host, rows.values())
     happened = _happened(rows, events)
-    changed = discovery.apply([row for pk, row in rows.items() if pk in inspected])
+    changed = discovery.join([row for pk, row in rows.items() if pk in inspected])
     changed |= _remove(rows, gone, events, now)
     happened += [event for row in fresh if (event := _deploy(row))]
     for event in happened:
@@ -56,13 +65,19 @@ def write(
     ContainerEvent.objects.bulk_create(happened)
     _find_loops(rows, inspected, events, now)
     moved = [row for pk, row in rows.items() if before.get(pk) != _facts(row)] + jobs
-    stopped = [row for row in moved if row.state != "running" and row.counters]
+    _save({row.pk: row for row in moved}.values())
+    Container.objects.filter(host=host, container_id__in=list(inspected)).update(seen_at=now)
+    changed |= {row.service_id for row in moved if row.service_id}
+    named = {row.service_id for row in rows.values() if row.service_id} if everything else set()
+    return changed | discovery.bring(changed | named)
+
+
+def _save(rows: Collection[Container]) -> None:
+    stopped = [row for row in rows if row.state != "running" and row.counters]
     for row in stopped:
         row.cpu_percent, row.memory_bytes, row.counters = None, None, {}
-    Container.objects.bulk_update({row.pk: row for row in moved}.values(), FIELDS)
+    Container.objects.bulk_update(rows, FIELDS)
     Container.objects.bulk_update(stopped, USED)
-    Container.objects.filter(host=host, container_id__in=list(inspected)).update(seen_at=now)
-    return changed | {row.service_id for row in moved if row.service_id}
 
 
 def _rows(host: DockerHost, ids: Collection[str]) -> dict[str, Container]:

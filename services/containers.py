@@ -196,7 +196,9 @@ def _write(host: DockerHost, found: Look, started: int) -> set[int]:
     """The services that have to be judged anew."""
     was_away = host.away
     with transaction.atomic():
-        changed = container_rows.write(host, found.inspected, found.gone, found.events, clock.moment(started))
+        changed = container_rows.write(
+            host, found.inspected, found.gone, found.events, clock.moment(started), everything=found.info is not None
+        )
         values: dict[str, object] = {"events_until": found.until, "seen_at": clock.moment(started), "away": False}
         if found.info is not None:
             values |= {"listed_at": started, "detail": _described(found)[:500]}

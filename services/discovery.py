@@ -49,23 +49,14 @@ def plan(inspected: Inspected, reach: Reach) -> Plan:
     )
 
 
-def apply(containers: Sequence[Container]) -> set[int]:
-    """Makes services and checks of what was found of these containers (`Container.found`).
-
-    Returns the services that have to be judged anew.
-    """
-    if not containers:
-        return set()
-    moved = _join(containers)
-    services = {container.service_id for container in containers if container.service_id}
-    return moved | _Writer(services).write()
-
-
 # --- Which service a container is of -------------------------------------------------------------------------------
 
 
-def _join(containers: Sequence[Container]) -> set[int]:
-    """Gives each container its service; the services that got or lost one."""
+def join(containers: Sequence[Container]) -> set[int]:
+    """Gives each container the service that was planned for it (`Container.found`), and makes it where there is none.
+
+    Returns the services that got or lost one.
+    """
     wanted = {container: name for container in containers if (name := _plan(container).service)}
     names = {*wanted.values(), *(_of_project(container, name) for container, name in wanted.items())}
     known = {service.name: service for service in Service.objects.filter(name__in=names)}
@@ -119,13 +110,21 @@ def _plan(container: Container) -> Plan:
 # --- What a service is like ----------------------------------------------------------------------------------------
 
 
+def bring(services: Iterable[int]) -> set[int]:
+    """Makes and changes what labels say of these services. Returns those that have to be judged anew."""
+    return _Writer(services).write() if services else set()
+
+
 class _Writer:
     """Brings some services to what the labels of all their containers say. The number of questions is constant."""
 
     def __init__(self, services: Iterable[int]) -> None:
         self.services = Service.objects.in_bulk(list(services))
         self.containers: dict[int, list[Container]] = defaultdict(list)
-        there = Container.objects.filter(service__in=self.services, removed_at=None).exclude(state=REMOVED)
+        # One that was never started may wait for the place of another.
+        there = Container.objects.filter(service__in=self.services, removed_at=None).exclude(
+            state__in=[REMOVED, "created"]
+        )
         for container in there.select_related("host").order_by("name", "pk"):
             assert container.service_id
             self.containers[container.service_id].append(container)

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import ssl
 import tempfile
 import threading
 import time
@@ -69,7 +70,7 @@ def check_address(address: str, tls: Mapping[str, str]) -> None:
         raise EngineError(f"expected unix:// and the path of a socket (three slashes), got {address!r}")
     if parts.scheme == "tcp" and (not parts.hostname or port is None or parts.path not in ("", "/")):
         raise EngineError(f"expected tcp://host:port, got {address!r}")
-    if parts.scheme == "ssh" and not _DESTINATION.fullmatch(parts.netloc):
+    if parts.scheme == "ssh" and not (_DESTINATION.fullmatch(parts.netloc) and parts.path in ("", "/")):
         raise EngineError(f"expected ssh://user@host or ssh://user@host:port, got {address!r}")
     _check_tls(parts.scheme, tls)
 
@@ -244,21 +245,20 @@ def _refused(status: int, path: str, body: bytes) -> EngineError:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """The first error of the system beneath those of urllib3 and requests."""
-    seen: BaseException | None = error
-    for _ in range(10):
-        if isinstance(seen, OSError) and seen.errno:
-            return seen
-        inner = [arg for arg in getattr(seen, "args", ()) if isinstance(arg, BaseException)]
-        reason = getattr(seen, "reason", None)
-        seen = (inner[0] if inner else None) or (reason if isinstance(reason, BaseException) else None)
-        seen = seen or (error.__context__ if error.__context__ is not error else None)
-        if seen is None:
-            break
+    """The error of the system beneath those of requests and urllib3, which hold each other in several ways."""
+    waiting = [error]
+    for found in waiting:  # grows meanwhile
+        if isinstance(found, OSError) and found.errno:
+            return found
+        inner = (*getattr(found, "args", ()), getattr(found, "reason", None), found.__cause__, found.__context__)
+        waiting += [each for each in inner if isinstance(each, BaseException) and each not in waiting]
     return error
 
 
 def _why(cause: BaseException) -> str:
+    if isinstance(cause, ssl.SSLError):  # its errno is OpenSSL's
+        detail = getattr(cause, "verify_message", "")
+        return f"{(cause.reason or 'TLS failed').replace('_', ' ').lower()}{detail and ': '}{detail}"
     if isinstance(cause, OSError) and cause.errno:
         return os.strerror(cause.errno).lower() if cause.errno > 0 else str(cause.strerror)
     return " ".join(str(cause).split())[:200] or type(cause).__name__

@@ -15,7 +15,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanSwitchWidget
 
 from core.secrets import Lost
 from services import containers
-from services.models import Container, DockerHost
+from services.models import DockerHost
 
 PEMS: Final = {
     "ca": _("certificate of the authority (CA)"),
@@ -122,9 +122,9 @@ class DockerHostAdmin(ModelAdmin):  # type: ignore[misc]
         self, objs: Iterable[DockerHost], request: HttpRequest
     ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
         """Not each of the samples, which may be a million."""
-        names = [str(host) for host in objs]
-        gone = Container.objects.filter(host__in=list(objs)).count()
-        return names, {"Docker hosts": len(names), "containers, with their history": gone}, set(), []
+        hosts = DockerHost.objects.filter(pk__in=[host.pk for host in objs]).annotate(count=Count("containers"))
+        told = [f"{host}, with {host.count} containers and their history" for host in hosts]
+        return told, {"Docker hosts": len(told)}, set(), []
 
     def delete_model(self, request: HttpRequest, obj: DockerHost) -> None:
         containers.remove(obj)

@@ -10,7 +10,7 @@ import pytest
 from docker.models.containers import Container as Real
 
 from core import clock
-from services import containers, docker_client, samples
+from services import containers, discovery, docker_client, samples
 from services.models import Container, ContainerEvent, ContainerSample, DockerHost, Service, StatusChange
 from services.status import Status
 from tests.docker.conftest import Engine
@@ -228,6 +228,23 @@ def test_several_hosts_are_watched_at_once(engine: Engine, host: DockerHost) -> 
     assert Service.objects.get().status == Status.HEALTHY
     assert not DockerHost.objects.exclude(claim="").exists()
     docker_client.forget(second.pk)
+
+
+def test_a_stack_with_labels_needs_no_clicks(engine: Engine, host: DockerHost) -> None:
+    labels = {
+        "com.docker.compose.project": "shop", "com.docker.compose.service": "orders",
+        "pharos.health": "/health/ready", "pharos.port": "18999", "pharos.owner": "team a",
+        "pharos.helth": "/typo",
+    }  # fmt: skip
+    engine.run(FOR_EVER, labels=labels, network_mode="host", name="shop-orders-1")
+    DockerHost.objects.filter(pk=host.pk).update(ports_at="10.0.0.7")
+    look(host)
+    service = Service.objects.get(name="orders")
+    check = service.checks.get()
+    assert (service.owner, check.name, check.target) == ("team a", "readiness", "http://10.0.0.7:18999/health/ready")
+    [found] = discovery.found()
+    assert "It uses the network of its host." in found.why
+    assert found.problems[0].startswith("There is no label pharos.helth")
 
 
 def test_samples_are_taken(engine: Engine, host: DockerHost) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings as settings_
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -216,3 +219,8 @@ def test_any_labels_make_a_plan_that_asks_the_container_alone(labels: dict[str, 
         assert place.rpartition(":")[0] == "172.18.0.5"
         assert len(check.target) <= 500
         assert check.target.isprintable()
+
+
+def test_each_label_is_documented_and_no_other() -> None:
+    page = (Path(settings_.BASE_DIR) / "docs" / "containers.md").read_text()
+    assert set(re.findall(r"^\| `pharos\.([a-z_]+)", page, re.MULTILINE)) == LABELS.keys()

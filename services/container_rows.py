@@ -81,7 +81,11 @@ def _save(rows: Collection[Container]) -> None:
 
 
 def _rows(host: DockerHost, ids: Collection[str]) -> dict[str, Container]:
-    rows = Container.objects.filter(host=host, container_id__in=list(ids)).select_related("host", "service")
+    rows = (
+        Container.objects.filter(host=host, container_id__in=list(ids))
+        .select_related("host", "service")
+        .defer("host__tls")
+    )
     return {row.container_id: row for row in rows}
 
 

@@ -125,7 +125,7 @@ class _Writer:
         there = Container.objects.filter(service__in=self.services, removed_at=None).exclude(
             state__in=[REMOVED, "created"]
         )
-        for container in there.select_related("host").order_by("name", "pk"):
+        for container in there.select_related("host").defer("host__tls").order_by("name", "pk"):
             assert container.service_id
             self.containers[container.service_id].append(container)
         self.checks: dict[int, dict[str, Check]] = defaultdict(dict)
@@ -282,7 +282,10 @@ class Found(msgspec.Struct, frozen=True):
 def found() -> list[Found]:
     """Every container that is there, by host and name. Two questions, whatever their number."""
     containers = list(
-        Container.objects.filter(removed_at=None).select_related("host", "service").order_by("host__name", "name", "pk")
+        Container.objects.filter(removed_at=None)
+        .select_related("host", "service")
+        .defer("host__tls")
+        .order_by("host__name", "name", "pk")
     )
     checks: dict[int, list[Check]] = defaultdict(list)
     for check in Check.objects.exclude(managed_by="").defer("secrets").order_by("name"):

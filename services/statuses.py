@@ -20,6 +20,7 @@ from services.status import CheckFacts, ContainerFacts, Facts, Outcome, ParentFa
 
 STALE_INTERVALS: Final = 3  # a check that had no result for so many intervals is not known any more
 STALE_MIN: Final = 60.0  # seconds
+UNUSED: Final = ("labels", "found", "counters", "host__tls")  # of containers: long, and the last one costs a decryption
 DEPTH_MAX: Final = 10  # generations that are told of a parent's trouble
 
 
@@ -42,7 +43,7 @@ def settle(services: Iterable[int], now: datetime) -> list[StatusChange]:
 def _load(services: Iterable[int]) -> Iterable[Service]:
     return Service.objects.filter(pk__in=list(services)).prefetch_related(
         Prefetch("checks", Check.objects.filter(enabled=True).defer("secrets")),
-        Prefetch("containers", Container.objects.filter(removed_at=None).select_related("host")),
+        Prefetch("containers", Container.objects.filter(removed_at=None).select_related("host").defer(*UNUSED)),
         "parents",
         "maintenance_windows",
     )

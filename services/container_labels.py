@@ -422,7 +422,8 @@ def _is_loopback(host: str) -> bool:
 
 
 def as_json(plan: Plan) -> dict[str, Any]:
-    found: dict[str, Any] = msgspec.to_builtins(plan)
+    """As it comes back from the database: with lists."""
+    found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(plan))
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from django.db.models import Q
 
-from services import container_labels, discovery
+from services import container_labels, discovery, live
 from services.discovery import REMOVED
 from services.docker_answers import DETAIL_MAX, Event, Inspected, moment, printable
 from services.models import Container, ContainerEvent, DockerHost
@@ -67,6 +67,8 @@ def write(
     moved = [row for pk, row in rows.items() if before.get(pk) != _facts(row)] + jobs
     _save({row.pk: row for row in moved}.values())
     Container.objects.filter(host=host, container_id__in=list(inspected)).update(seen_at=now)
+    if moved or happened:
+        live.announce_containers()
     changed |= {row.service_id for row in moved if row.service_id}
     named = {row.service_id for row in rows.values() if row.service_id} if everything else set()
     return changed | discovery.bring(changed | named)

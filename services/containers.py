@@ -20,7 +20,7 @@ import msgspec
 from django.db import close_old_connections, transaction
 
 from core import clock
-from services import container_rows, statuses
+from services import container_rows, live, statuses
 from services.discovery import REMOVED
 from services.models import Container, ContainerEvent, DockerHost, Service
 
@@ -205,6 +205,7 @@ def _write(host: DockerHost, found: Look, started: int) -> set[int]:
         DockerHost.objects.filter(pk=host.pk).update(**values)
         if was_away:
             changed |= _services(host)
+            live.announce_containers()
     return changed
 
 
@@ -217,11 +218,14 @@ def _described(found: Look) -> str:
 
 def _away(host: DockerHost, why: str) -> set[int]:
     """Its containers are unknown from now on."""
-    if not host.away:
-        log.warning("Docker host %s is away: %s", host.name, why)
     changed = not host.away
+    if changed:
+        log.warning("Docker host %s is away: %s", host.name, why)
     DockerHost.objects.filter(pk=host.pk).update(away=True, detail=why[:500])
-    return _services(host) if changed else set()
+    if not changed:
+        return set()
+    live.announce_containers()
+    return _services(host)
 
 
 def _services(host: DockerHost) -> set[int]:

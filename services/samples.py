@@ -13,7 +13,7 @@ from django.db.models import Avg, F
 from django.db.models.functions import Floor
 
 from core import clock
-from services import containers
+from services import containers, live
 from services.models import Container, ContainerEvent, ContainerSample, DockerHost
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ def take(host: DockerHost, now: int) -> int:
         Container.objects.bulk_update(
             [row for row, _ in counted], ["counters", "cpu_percent", "memory_bytes", "memory_limit"]
         )
+        if samples:
+            live.announce_containers()
     return len(samples)
 
 

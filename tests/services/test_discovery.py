@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from services import discovery
+from services import discovery, live
 from services.models import Check, Container, Dependency, Service
 from services.status import Status
 from tests.services.docker_hosts import NOW, changed, compose, event, host, inspected, labels_of, write
@@ -146,6 +146,20 @@ def test_the_order_of_starting_is_who_needs_whom() -> None:
         each.delete()
     write(inspected("o", orders), inspected("d", compose("shop", "db")))
     assert not Dependency.objects.filter(parent__name="mail"), "a person removed it"
+
+
+def test_who_looks_at_containers_is_told_once_something_changed(
+    monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
+) -> None:
+    told: list[None] = []
+    monkeypatch.setattr(live, "_containers", lambda: told.append)
+    container = inspected("nobody")
+    with django_capture_on_commit_callbacks(execute=True):
+        write(container)
+    assert len(told) == 1
+    with django_capture_on_commit_callbacks(execute=True):
+        write(container, everything=True)
+    assert len(told) == 1
 
 
 def test_what_it_needs_may_come_later() -> None:

@@ -94,9 +94,10 @@ def _of_project(container: Container, name: str) -> str:
 
 
 def _maker(container: Container) -> str:
-    """The same over the containers that follow each other."""
-    whole = [container.compose_project, container.compose_service] if container.compose_service else [container.name]
-    return f"label:{'/'.join(whole)}"[:200]
+    """The same for all containers that follow each other or stand side by side."""
+    if container.compose_service:
+        return f"label:{container.compose_project}/{container.compose_service}"[:200]
+    return f"label:{_plan(container).service}"[:200]
 
 
 def _service_values(plan: Plan) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from django.db.models.functions import Floor
 
 from core import clock
 from services import containers, live
+from services.discovery import REMOVED
 from services.models import Container, ContainerEvent, ContainerSample, DockerHost
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ def keep_house(now: int, budget: float) -> int:
             return gone
         gone += _thin(container, now) + _forget(container, now)
     oldest = clock.moment(now - KEPT_FOR)
+    # What stood for a service that somebody has deleted.
+    Container.objects.filter(state=REMOVED, service=None, removed_at=None).update(removed_at=clock.moment(now))
     gone += ContainerEvent.objects.filter(at__lt=oldest).delete()[0]
     gone += Container.objects.filter(removed_at__lt=oldest).delete()[0]
     return gone

@@ -90,7 +90,7 @@ def test_a_service_of_a_person_is_joined_and_not_changed() -> None:
     service.refresh_from_db()
     mine.refresh_from_db()
     assert (service.owner, mine.target) == ("me", "http://mine/")
-    assert set(service.checks.values_list("name", "managed_by")) == {("health", ""), ("readiness", "label:o")}
+    assert set(service.checks.values_list("name", "managed_by")) == {("health", ""), ("readiness", "label:orders")}
     assert Container.objects.get().service == service
 
 
@@ -129,6 +129,12 @@ def test_containers_of_one_service_are_asked_each() -> None:
 def test_two_projects_may_have_a_service_of_one_name() -> None:
     write(inspected("a-db-1", compose("a", "db")), inspected("b-db-1", compose("b", "db")))
     assert set(Container.objects.values_list("name", "service__name")) == {("a-db-1", "db"), ("b-db-1", "b-db")}
+
+
+def test_containers_of_one_swarm_service_are_together() -> None:
+    swarm = {"com.docker.swarm.service.name": "shop_web"}
+    write(inspected("shop_web.1.abc", swarm), inspected("shop_web.2.def", swarm))
+    assert set(Container.objects.values_list("service__name", flat=True)) == {"shop_web"}
 
 
 def test_the_order_of_starting_is_who_needs_whom() -> None:

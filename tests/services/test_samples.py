@@ -70,6 +70,18 @@ def test_what_is_older_than_a_month_goes(container: Container) -> None:
     assert set(Container.objects.values_list("container_id", flat=True)) == {container.container_id, "gone 29"}
 
 
+def test_what_stood_for_a_deleted_service_goes(container: Container) -> None:
+    write(gone=[container.container_id])
+    samples.keep_house(NOW_US, 10)
+    container.refresh_from_db()
+    assert container.removed_at is None
+    assert container.service
+    container.service.delete()
+    samples.keep_house(NOW_US, 10)
+    container.refresh_from_db()
+    assert container.removed_at == NOW
+
+
 def test_without_time_nothing_is_done(container: Container) -> None:
     sample(container, 31 * clock.DAY, 1.0)
     assert samples.keep_house(NOW_US, -1) == 0

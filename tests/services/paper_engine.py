@@ -34,6 +34,10 @@ class PaperEngine:
     def say(self, path: str, answer: Any, status: int = 200) -> None:
         self.answers[path] = status, answer if isinstance(answer, bytes) else json.dumps(answer).encode()
 
+    def hang_up(self) -> None:
+        """On those that wait for an answer."""
+        self._over.set()
+
     @contextmanager
     def serve(self, context: ssl.SSLContext | None = None) -> Iterator[str]:
         paper = self
@@ -64,7 +68,7 @@ class PaperEngine:
         try:
             yield f"tcp://127.0.0.1:{server.server_address[1]}"
         finally:
-            self._over.set()
+            self.hang_up()
             server.shutdown()
             server.server_close()
 

@@ -25,6 +25,7 @@ SCREENS: Final = (
     Screen("Redaction", "ink_eraser", "logs", "redactionrule"),
     Screen("Log archive", "inventory_2", "logs", "archivedday"),
     Screen("Dead letters", "unsubscribe", "logs", "deadletter"),
+    Screen("Docker hosts", "deployed_code", "services", "dockerhost"),
     Screen("Users", "person", "auth", "user"),
     Screen("Groups", "group", "auth", "group"),
 )

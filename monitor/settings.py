@@ -167,6 +167,8 @@ CELERY_BEAT_SCHEDULE = {
     "prune-pings": {"task": "services.tasks.prune_pings", "schedule": 3600, "options": {"expires": 3600}},
     "maintain-log-store": {"task": "logs.tasks.maintain", "schedule": 5, "options": {"expires": 5}},
     "retain-logs": {"task": "logs.tasks.retain", "schedule": 600, "options": {"expires": 600}},
+    "watch-docker": {"task": "services.tasks.watch_docker", "schedule": 1, "options": {"expires": 1}},
+    "keep-container-samples": {"task": "services.tasks.keep_samples", "schedule": 600, "options": {"expires": 600}},
     "archive-logs": {"task": "logs.tasks.archive", "schedule": 3600, "options": {"expires": 3600}},
 }
 

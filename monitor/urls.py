@@ -7,6 +7,7 @@ from django.urls import include, path
 from core.pages import LoginPage
 from logs import api
 from monitor import health, overview
+from services import container_api
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
@@ -25,6 +26,7 @@ urlpatterns = [
     path("api/logs/<str:record_id>", api.record, name="api-record"),
     path("api/logs/<str:record_id>/context", api.context, name="api-context"),
     path("", include("services.pings")),
+    path("api/containers", container_api.containers, name="api-containers"),
     path("health/live", health.live, name="health-live"),
     path("health/ready", health.ready, name="health-ready"),
     path("ready", health.takes_lines, name="ready"),

@@ -1,4 +1,4 @@
-"""Who looks on is told which services have changed. What they are now stands in the database."""
+"""Who looks on is told which services, or that containers, have changed. What they are now is in the database."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from core.wakeups import Publisher
 
 GROUP: Final = "services"
 EVENT: Final = "services.changed"
+CONTAINERS: Final = "containers"  # another group: samples come every ten seconds, and don't concern services
+CONTAINERS_EVENT: Final = "containers.changed"
 TOLD_MAX: Final = 500  # ids in one wake-up; of more: [] for "many, look at everything"
 
 News = list[int]
@@ -35,3 +37,13 @@ def _merge(before: News, after: News) -> News:
 @cache
 def _publisher() -> Publisher[News]:
     return Publisher(GROUP, EVENT, _merge)
+
+
+def announce_containers() -> None:
+    """Some have changed, or were sampled. Once the transaction is over."""
+    transaction.on_commit(lambda: _containers()(None), robust=True)
+
+
+@cache
+def _containers() -> Publisher[None]:
+    return Publisher(CONTAINERS, CONTAINERS_EVENT, lambda before, after: None)

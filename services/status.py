@@ -84,7 +84,7 @@ class CheckFacts(msgspec.Struct, frozen=True):
 
 class ContainerFacts(msgspec.Struct, frozen=True):
     name: str
-    state: str  # Docker's word, or "" when its host is away
+    state: str  # Docker's word, "removed", "completed" for a job that is done, or "" when its host is away
     health: str = ""  # "healthy", "unhealthy", "starting" or "" without a health check
     since: datetime | None = None
     detail: str = ""  # "exited with 137, out of memory"
@@ -96,6 +96,11 @@ class ContainerFacts(msgspec.Struct, frozen=True):
     @property
     def runs(self) -> bool:
         return self.state == "running"
+
+    @property
+    def stopped(self) -> bool:
+        """What was made and not started yet isn't, nor is a job that is done."""
+        return self.known and self.state not in ("running", "created", "completed")
 
 
 class ParentFacts(msgspec.Struct, frozen=True):
@@ -139,7 +144,7 @@ def judge(facts: Facts) -> Verdict:
 
 def _of_containers(containers: Sequence[ContainerFacts]) -> Iterator[Verdict]:
     known = [each for each in containers if each.known]
-    stopped = [each for each in known if not each.runs]
+    stopped = [each for each in known if each.stopped]
     if stopped:
         first = min(stopped, key=_age)
         what = f"container {first.name} {first.detail or f'is {first.state}'}"
@@ -197,6 +202,11 @@ def _without_problems(facts: Facts) -> Verdict:
         starting = [each.name for each in facts.containers if each.health == "starting"]
         if starting:
             return Verdict(Status.UNKNOWN, f"container {starting[0]} is starting")
+        waiting = [each.name for each in facts.containers if each.state == "created"]
+        if waiting:
+            return Verdict(Status.UNKNOWN, f"container {waiting[0]} was made, and not started")
+        if all(each.state == "completed" for each in facts.containers if each.known):
+            return Verdict(Status.HEALTHY, "its job is done")
         return Verdict(Status.HEALTHY, "its container runs" if len(facts.containers) == 1 else "its containers run")
     if facts.containers:
         return Verdict(Status.UNKNOWN, "the Docker host is away")

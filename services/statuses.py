@@ -20,6 +20,7 @@ from services.status import CheckFacts, ContainerFacts, Facts, Outcome, ParentFa
 
 STALE_INTERVALS: Final = 3  # a check that had no result for so many intervals is not known any more
 STALE_MIN: Final = 60.0  # seconds
+UNUSED: Final = ("labels", "found", "counters", "host__tls")  # of containers: long, and the last one costs a decryption
 DEPTH_MAX: Final = 10  # generations that are told of a parent's trouble
 
 
@@ -44,7 +45,7 @@ def _load(services: Iterable[int]) -> Iterable[Service]:
     found = Service.objects.filter(pk__in=list(services)).select_for_update(no_key=True)
     return found.prefetch_related(
         Prefetch("checks", Check.objects.filter(enabled=True).defer("secrets")),
-        Prefetch("containers", Container.objects.filter(removed_at=None).select_related("host")),
+        Prefetch("containers", Container.objects.filter(removed_at=None).select_related("host").defer(*UNUSED)),
         "parents",
     )
 
@@ -149,17 +150,37 @@ def is_stale(check: Check, now: datetime) -> bool:
 def _container(container: Container) -> ContainerFacts:
     return ContainerFacts(
         container.name,
-        "" if container.host.away else container.state,
+        _state(container),
         container.health,
-        container.state_since,
+        container.looping_since or container.state_since,
         describe(container),
     )
 
 
+def _state(container: Container) -> str:
+    if container.host.away or not container.host.enabled:
+        return ""
+    if container.looping_since:
+        return "restarting"  # also while it runs for a moment
+    if container.state == "exited" and container.job and container.exit_code == 0:
+        return "completed"
+    if container.state == "created" and container.exit_code:
+        return "exited"  # it could not be started
+    return container.state
+
+
 def describe(container: Container) -> str:
     """How a container is, as the end of a sentence: "exited with 137, out of memory"."""
+    if container.looping_since:
+        return f"restarts again and again, last exit code {container.exit_code}"
+    if container.state == "restarting":
+        return f"is restarting after exit code {container.exit_code}"
     if container.state == "exited":
         return f"exited with {container.exit_code}" + ", out of memory" * container.oom_killed
-    if container.state == "restarting":
-        return f"restarts again and again ({container.restart_count} times), last exit code {container.exit_code}"
+    if container.state == "created" and container.exit_code:
+        return "could not be started" + (f": {container.detail}" if container.detail else "")
+    if container.state == "removed":
+        return "was removed"
+    if container.health == "unhealthy":
+        return container.detail
     return ""

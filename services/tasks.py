@@ -9,9 +9,10 @@ from celery import shared_task
 from django.utils import timezone
 
 from core import clock
-from services import heartbeats, maintenance, polling, rollups
+from services import containers, heartbeats, maintenance, polling, rollups
 
 UPKEEP_BUDGET: Final = 5.0  # seconds of each minute
+HOUSE_BUDGET: Final = 30.0  # seconds of every ten minutes
 
 
 @shared_task
@@ -52,3 +53,15 @@ def upkeep() -> int:
 @shared_task
 def prune_pings() -> int:
     return heartbeats.prune(timezone.now())
+
+
+@shared_task
+def watch_docker() -> None:
+    containers.tick(clock.now())
+
+
+@shared_task
+def keep_samples() -> int:
+    from services import samples
+
+    return samples.keep_house(clock.now(), HOUSE_BUDGET)

@@ -22,12 +22,20 @@ class DockerHost(models.Model):
         ),
     )
     tls = EncryptedJSONField(default=dict, blank=True)  # "ca", "cert", "key": PEM
+    ports_at = models.CharField(
+        _("ports are published at"),
+        max_length=200,
+        blank=True,
+        help_text=_("The address at which Pharos reaches published ports; empty: guessed from the address."),
+    )
     enabled = models.BooleanField(default=True)
 
     away = models.BooleanField(default=False, editable=False)
     detail = models.CharField(max_length=500, blank=True, editable=False)  # why it is away, or what it is
     seen_at = models.DateTimeField(null=True, editable=False)
     events_until = models.BigIntegerField(default=0, editable=False)  # ns by its clock: events before are known
+    listed_at = models.BigIntegerField(default=0, editable=False)  # µs: when everything was looked at last
+    sample_due_at = models.BigIntegerField(default=0, editable=False)  # µs
     due_at = models.BigIntegerField(default=0, editable=False)  # µs; as Check.due_at
     claim = models.CharField(max_length=32, blank=True, editable=False)
 
@@ -51,12 +59,17 @@ class Container(models.Model):
     compose_project = models.CharField(max_length=100, blank=True)
     compose_service = models.CharField(max_length=100, blank=True)
     labels = models.JSONField(default=dict)
-    state = models.CharField(max_length=20)  # Docker's word: created, running, paused, restarting, exited, dead
+    found = models.JSONField(default=dict)  # what was made of it, and why: `container_labels.Plan`
+    job = models.BooleanField(default=False)  # it is meant to end
+    # Docker's word: created, running, paused, restarting, exited, dead; or "removed", where nothing took its place.
+    state = models.CharField(max_length=20)
     health = models.CharField(max_length=20, blank=True)  # starting, healthy, unhealthy; "" without a health check
     state_since = models.DateTimeField()  # of state and health, by the engine's clock
     exit_code = models.IntegerField(null=True)
     oom_killed = models.BooleanField(default=False)
     restart_count = models.PositiveIntegerField(default=0)
+    looping_since = models.DateTimeField(null=True)  # it restarts again and again
+    detail = models.CharField(max_length=300, blank=True)  # why it did not start, or what its health check said
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(default=timezone.now)
@@ -66,6 +79,7 @@ class Container(models.Model):
     cpu_percent = models.FloatField(null=True)  # of one core
     memory_bytes = models.BigIntegerField(null=True)
     memory_limit = models.BigIntegerField(null=True)
+    counters = models.JSONField(default=dict)  # `docker_stats.Counters`, for the next sample to begin from
 
     class Meta:
         ordering = ["name"]

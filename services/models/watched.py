@@ -105,6 +105,7 @@ class Service(Kept):
     paused = models.BooleanField(default=False, help_text=_("Nothing is checked while it is."))
     # "" is a person; "label:…" the container whose labels made it.
     managed_by = models.CharField(max_length=200, blank=True, editable=False)
+    from_labels = models.JSONField(default=dict, editable=False)  # what labels said last: the rest a person has changed
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     status = models.CharField(max_length=12, choices=Status.choices, default=Status.UNKNOWN, editable=False)
@@ -175,6 +176,7 @@ class Check(Kept):
     failing_means = models.CharField(max_length=10, choices=Means.choices, default=Means.AUTO)
     enabled = models.BooleanField(default=True)
     managed_by = models.CharField(max_length=200, blank=True, editable=False)
+    from_labels = models.JSONField(default=dict, editable=False)  # what labels said last: the rest a person has changed
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     # What it is settled on, and the results that speak against it (`services.streaks`).

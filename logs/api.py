@@ -6,8 +6,7 @@ Sending is `logs.edge`. Everything needs a session with the right to read logs, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from functools import wraps
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import msgspec
@@ -15,14 +14,15 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
-from accounts import keys
-from accounts.models import Scope
+from accounts import api
+from accounts.api import bad_parameter, json_response, wrong_method
 from core import clock
+from core.parameters import number
 from logs import export as exports
 from logs import live
 from logs.query import Everything, QueryError
 from logs.records import LEVELS, LogRecord
-from logs.search import Search, SearchError, number, parse_position, parse_search
+from logs.search import Search, SearchError, parse_position, parse_search
 from logs.store import log_stores
 
 DEADLINE: Final = 5.0  # seconds that one question may take
@@ -31,64 +31,12 @@ BUCKETS_MAX: Final = 2_000
 KEEP_ALIVE: Final = 15.0
 READ: Final = "logs.read_records"
 
-View = Callable[..., HttpResponseBase]
-
-
-def json_response(data: object, status: int = 200) -> HttpResponse:
-    return HttpResponse(msgspec.json.encode(data), content_type="application/json", status=status)
+for_readers = api.for_readers(READ, "read logs")
 
 
 def refusal(request: HttpRequest, user: Any) -> HttpResponse | None:
     """The answer for somebody who may not read logs; None for somebody who may."""
-    plain = keys.given(request.headers.get("authorization", ""), {"x-api-key": request.headers.get("x-api-key", "")})
-    if plain:
-        access = keys.find(plain)
-        if access is None:
-            return _unauthorized("the API key is unknown or revoked")
-        if not access.allows(Scope.READ):
-            return json_response({"error": f"the key {access.name!r} lacks the scope read"}, 403)
-        return None
-    if not user.is_authenticated:
-        return _unauthorized("expected a session or an API key: Authorization: Bearer <key>")
-    if not user.has_perm(READ):
-        return json_response({"error": "your account lacks the permission to read logs"}, 403)
-    return None
-
-
-def _unauthorized(message: str) -> HttpResponse:
-    response = json_response({"error": message}, 401)
-    response["WWW-Authenticate"] = 'Bearer realm="Pharos"'
-    return response
-
-
-def for_readers(view: View) -> View:
-    """Checks access, and turns a SearchError into a 400 that says where and why."""
-
-    @wraps(view)
-    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if request.method not in ("GET", "HEAD"):
-            return wrong_method()
-        if answer := refusal(request, request.user):
-            return answer
-        try:
-            return view(request, *args, **kwargs)
-        except SearchError as error:
-            return bad_parameter(error)
-
-    return csrf_exempt(checked)  # nothing is changed here: the method is the answer, not a missing token
-
-
-def wrong_method() -> HttpResponse:
-    response = json_response({"error": "expected GET"}, 405)
-    response["Allow"] = "GET, HEAD"
-    return response
-
-
-def bad_parameter(error: SearchError) -> HttpResponse:
-    detail: dict[str, Any] = {"error": error.message, "parameter": error.field}
-    if error.position is not None:
-        detail["position"] = error.position
-    return json_response(detail, 400)
+    return api.refusal(request, user, READ, "read logs")
 
 
 @for_readers
@@ -220,7 +168,7 @@ def not_found(record_id: str) -> HttpResponse:
 async def stream(request: HttpRequest) -> HttpResponseBase:
     """Server-sent events: one record each, with an id from which a client that was cut off goes on."""
     if request.method != "GET":
-        return wrong_method()
+        return wrong_method("GET")
     if answer := await sync_to_async(refusal)(request, await request.auser()):
         return answer
     try:

@@ -13,22 +13,17 @@ import msgspec
 from django.http import QueryDict
 
 from core import clock
+from core.parameters import ParameterError, is_relative, relative
 from logs import query
 from logs.query import Node
 from logs.records import LEVELS, RecordError, parse_level, parse_timestamp
 
 PERIOD: Final = "-15m"
 SERVICES_MAX: Final = 100
-_RELATIVE: Final = re.compile(r"-(\d{1,6})(s|m|h|d|w)")
-_UNITS: Final = {"s": clock.SECOND, "m": clock.MINUTE, "h": clock.HOUR, "d": clock.DAY, "w": 7 * clock.DAY}
 
 
-class SearchError(ValueError):
-    """A parameter that can't be used: which one, why, and for a query where."""
-
-    def __init__(self, field: str, message: str, position: int | None = None) -> None:
-        super().__init__(f"{field}: {message}")
-        self.field, self.message, self.position = field, message, position
+class SearchError(ParameterError):
+    """A search that can't be made: which parameter, why, and for a query where."""
 
 
 class Search(msgspec.Struct, frozen=True):
@@ -65,7 +60,7 @@ def parse_search(params: QueryDict, *, now: int, period: str = PERIOD) -> Search
         services=services,
         start=start,
         end=end,
-        period=since if _RELATIVE.fullmatch(since) else "",
+        period=since if is_relative(since) else "",
         node=_node(text, levels, services),
     )
 
@@ -102,22 +97,14 @@ def _levels(params: QueryDict) -> tuple[str, ...]:
 def _time(params: QueryDict, field: str, value: str, now: int) -> int | None:
     if value in ("", "now"):
         return None if value == "" or field == "to" else now
-    if match := _RELATIVE.fullmatch(value):
-        return max(now - int(match[1]) * _UNITS[match[2]], 0)
+    if (found := relative(value, now)) is not None:
+        return found
     try:
         return parse_timestamp(value.replace(" ", "+") if value.count(" ") == 1 and "T" in value else value)
     except (RecordError, OverflowError):
         raise SearchError(
             field, f"expected ISO 8601, an epoch number or a time like -15m, got {value[:60]!r}"
         ) from None
-
-
-def number(params: QueryDict, field: str, *, default: int, low: int, high: int) -> int:
-    """A whole number from the parameters. Raises SearchError."""
-    value = params.get(field, "").strip() or str(default)
-    if re.fullmatch(r"-?\d{1,18}", value) and low <= int(value) <= high:
-        return int(value)
-    raise SearchError(field, f"expected a whole number from {low:,} to {high:,}, got {value[:40]!r}")
 
 
 def parse_position(field: str, value: str) -> tuple[int, int]:

@@ -14,9 +14,9 @@ from django.db import DatabaseError, connections
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
+from accounts.api import json_response
 from core import clock
 from logs import stream
-from logs.api import json_response
 from logs.sources import streams
 
 TIMEOUT: Final = 2.0  # seconds

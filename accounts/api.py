@@ -1,0 +1,105 @@
+"""What the API's addresses share: who may ask, and how an answer and a refusal look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Final
+
+import msgspec
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.views.decorators.csrf import csrf_exempt
+
+from accounts import keys
+from accounts.models import Scope
+from core.parameters import ParameterError
+
+View = Callable[..., HttpResponseBase]
+READING: Final = ("GET", "HEAD")
+
+
+def json_response(data: object, status: int = 200) -> HttpResponse:
+    return HttpResponse(msgspec.json.encode(data), content_type="application/json", status=status)
+
+
+def refusal(request: HttpRequest, user: Any, permission: str, to_do: str) -> HttpResponse | None:
+    """The answer for somebody who may not read; None for somebody who may. `to_do` is what they wanted: "read logs"."""
+    if plain := _given(request):
+        return _key_refusal(plain, Scope.READ)
+    if not user.is_authenticated:
+        return _unauthorized("expected a session or an API key: Authorization: Bearer <key>")
+    if not user.has_perm(permission):
+        return json_response({"error": f"your account lacks the permission to {to_do}"}, 403)
+    return None
+
+
+def _given(request: HttpRequest) -> str:
+    return keys.given(request.headers.get("authorization", ""), {"x-api-key": request.headers.get("x-api-key", "")})
+
+
+def _key_refusal(plain: str, scope: Scope) -> HttpResponse | None:
+    access = keys.find(plain)
+    if access is None:
+        return _unauthorized("the API key is unknown or revoked")
+    if not access.allows(scope):
+        return json_response({"error": f"the key {access.name!r} lacks the scope {scope.value}"}, 403)
+    return None
+
+
+def _unauthorized(message: str) -> HttpResponse:
+    response = json_response({"error": message}, 401)
+    response["WWW-Authenticate"] = 'Bearer realm="Pharos"'
+    return response
+
+
+def for_readers(permission: str, to_do: str) -> Callable[[View], View]:
+    """Lets in a key that reads and a user with `permission`, and turns a ParameterError into a 400 that says where and
+    why."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if request.method not in READING:
+                return wrong_method(*READING)
+            if answer := refusal(request, request.user, permission, to_do):
+                return answer
+            return _answered(view, request, *args, **kwargs)
+
+        return csrf_exempt(checked)  # nothing is changed here: the method is the answer, not a missing token
+
+    return decorate
+
+
+def for_admin_keys(view: View) -> View:
+    """Lets in POST with a key of the scope admin. A session is not enough: a foreign page could send its cookie."""
+
+    @wraps(view)
+    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.method != "POST":
+            return wrong_method("POST")
+        plain = _given(request)
+        if not plain:
+            return _unauthorized("expected an API key with the scope admin: Authorization: Bearer <key>")
+        return _key_refusal(plain, Scope.ADMIN) or _answered(view, request, *args, **kwargs)
+
+    return csrf_exempt(checked)
+
+
+def _answered(view: View, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    try:
+        return view(request, *args, **kwargs)
+    except ParameterError as error:
+        return bad_parameter(error)
+
+
+def wrong_method(*expected: str) -> HttpResponse:
+    response = json_response({"error": f"expected {expected[0]}"}, 405)
+    response["Allow"] = ", ".join(expected)
+    return response
+
+
+def bad_parameter(error: ParameterError) -> HttpResponse:
+    detail: dict[str, Any] = {"error": error.message, "parameter": error.field}
+    if error.position is not None:
+        detail["position"] = error.position
+    return json_response(detail, 400)

@@ -6,6 +6,7 @@ Adding by address, and files of services, have pages of their own: `services.adm
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from django import forms
@@ -14,7 +15,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Field, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
@@ -52,6 +53,10 @@ def outcome_badge(outcome: int | None) -> str:
     if outcome is None:
         return badge("grey", _("no result yet"))
     return badge(OUTCOME_COLOURS[Outcome(outcome)], Outcome(outcome).label)
+
+
+def shown_time(moment: datetime) -> str:
+    return f"{timezone.localtime(moment):%Y-%m-%d %H:%M:%S}"
 
 
 class MayCheck:
@@ -96,8 +101,8 @@ class CheckInline(TabularInline):  # type: ignore[misc]
     """What there is, each with a link to its form: the fields of a check depend on its kind."""
 
     model = Check
-    fields = readonly_fields = ["role", "kind", "target", "every", "state", "enabled"]
-    show_change_link = True
+    fields = readonly_fields = ["its_form", "role", "target", "every", "state", "enabled"]
+    hide_title = True
     extra = 0
     can_delete = False
     verbose_name_plural = _("checks")
@@ -111,6 +116,12 @@ class CheckInline(TabularInline):  # type: ignore[misc]
     def get_queryset(self, request: HttpRequest) -> QuerySet[Check]:
         found: QuerySet[Check] = super().get_queryset(request)
         return found.defer("secrets")
+
+    @admin.display(description=_("check"))
+    def its_form(self, check: Check) -> str:
+        return format_html(
+            '<a class="linked" href="{}">{}</a>', reverse("admin:services_check_change", args=[check.pk]), check.name
+        )
 
     @admin.display(description=_("every"))
     def every(self, check: Check) -> str:
@@ -166,8 +177,8 @@ class ServiceAdmin(MayCheck, ModelAdmin):  # type: ignore[misc]
         return status_badge(service.status)
 
     @admin.display(description=_("since"))
-    def since(self, service: Service) -> Any:
-        return service.status_since
+    def since(self, service: Service) -> str:
+        return shown_time(service.status_since)
 
     @admin.display(description=_("made by"))
     def made_by(self, service: Service) -> str:
@@ -332,8 +343,8 @@ class CheckAdmin(MayCheck, ModelAdmin):  # type: ignore[misc]
         return f"{check.interval:g} s"
 
     @admin.display(description=_("asked"), ordering="last_at")
-    def asked(self, check: Check) -> Any:
-        return check.last_at and clock.moment(check.last_at)
+    def asked(self, check: Check) -> str:
+        return shown_time(clock.moment(check.last_at)) if check.last_at else ""
 
     @admin.display(description=_("took"))
     def took(self, check: Check) -> str:

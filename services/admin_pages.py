@@ -219,5 +219,4 @@ def take(request: HttpRequest) -> HttpResponse:
         return render(request, "services/admin/export.html", context)
     answer = HttpResponse(transfer.write(kind), content_type="text/csv" if kind == "csv" else "application/yaml")
     answer["Content-Disposition"] = f'attachment; filename="services.{kind}"'
-    answer["Cache-Control"] = "no-store"
     return answer

@@ -90,6 +90,7 @@ def secret_fields(kind: str, struct: type[msgspec.Struct], stored: Mapping[str, 
         )
         made = _form_field(each, widget)
         made.required, made.initial = False, None
+        made.label = f"{made.label} ({_('secret')})"
         made.help_text = _help(made, help_for(kind, each.name, secret=True))
         if each.encode_name in stored:
             made.help_text = f"{made.help_text} {_('It is stored. Leave this empty to keep it as it is.')}".strip()
@@ -177,8 +178,9 @@ def _help(field: forms.Field, said: object) -> str:
 
 def _form_field(field: inspect.Field, text: forms.Widget) -> forms.Field:
     kind = _bare(field.type)
-    name = field.name.replace("_", " ").replace("json", "JSON")
-    shared: dict[str, Any] = {"label": name[:1].upper() + name[1:]}
+    name = field.name.replace("_", " ")
+    label = name.upper() if field.name in ("ca", "json", "dsn", "tls") else name[:1].upper() + name[1:]
+    shared: dict[str, Any] = {"label": label}
     match kind:
         case inspect.BoolType():
             return forms.BooleanField(widget=widgets.UnfoldBooleanWidget, **shared)

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.django_db
 
 SERVICES, CHECKS = "/admin/services/service/", "/admin/services/check/"
 SECRET = "hunter2secret"
+HIDDEN: Any = {"password": SECRET, "headers": {"Authorization": f"Bearer {SECRET}"}}
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def shop() -> Service:
 def check(shop: Service) -> Check:
     return Check.objects.create(
         service=shop, name="page", target="https://shop.example.org/", due_at=10**18, claim="somebody",
-        secrets={"password": SECRET, "headers": {"Authorization": f"Bearer {SECRET}"}}, options={"method": "HEAD"},
+        secrets=HIDDEN, options={"method": "HEAD"},
     )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from services.status import Outcome
 pytestmark = pytest.mark.django_db
 
 SECRET = "hunter2secret"
+HIDDEN: Any = {"password": SECRET}
 NOW = clock.micros(datetime(2026, 11, 21, 10, 0, tzinfo=UTC))
 READING = ["", "/status", "/1", "/1/results"]
 VERBS = ["check", "pause", "resume"]
@@ -48,7 +49,7 @@ def shop() -> Service:
     )
     Dependency.objects.create(child=shop, parent=database)
     Check.objects.create(
-        service=shop, name="readiness", kind="health", target="https://shop.example.org/health", secrets={"a": SECRET},
+        service=shop, name="readiness", kind="health", target="https://shop.example.org/health", secrets=HIDDEN,
         options={"headers": {"X": SECRET}}, outcome=Outcome.DEGRADED, outcome_since=NOW, last_at=NOW, latency_us=12_500,
         parts=[{"path": "cache", "outcome": 1, "since": NOW}],
     )  # fmt: skip
@@ -180,7 +181,8 @@ def test_a_bad_parameter_is_a_400_that_names_it(
 
 def test_pages_follow_each_other(alice: Client) -> None:
     Service.objects.bulk_create(Service(name=f"s{number:03}") for number in range(25))
-    names, after = [], ""
+    names: list[str] = []
+    after: str | None = ""
     while after is not None:
         page = get(alice, limit=10, after=after)
         names += [each["name"] for each in page["services"]]

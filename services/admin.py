@@ -144,7 +144,7 @@ class DependencyInline(TabularInline):  # type: ignore[misc]
 @admin.register(Service)
 class ServiceAdmin(MayCheck, ModelAdmin):  # type: ignore[misc]
     form = ServiceForm
-    list_display = ["name", "state", "category", "owner", "asked", "labelled", "paused"]
+    list_display = ["name", "state", "category", "owner", "asked", "labelled"]
     list_filter = ["status", "category", "paused", ("owner", admin.AllValuesFieldListFilter), "checks__kind"]
     list_per_page = 100
     search_fields = ["name", "description", "owner", "checks__target"]

@@ -10,6 +10,7 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from core import clock
+from services import kind_fields, probes
 from services.models import Check, Dependency, MaintenanceWindow, Service, StatusChange
 from services.probes import Measurement
 from services.status import Outcome
@@ -405,6 +406,23 @@ def test_a_window_turns_its_services_blue_at_once(admin: Client, shop: Service) 
     admin.post(f"/admin/services/maintenancewindow/{window.pk}/change/", {**form, "services": []})
     shop.refresh_from_db()
     assert shop.status == "unknown"
+
+
+def test_an_empty_list_leads_to_the_first(admin: Client) -> None:
+    link = "Add the first by its address"
+    assert link in text(admin.get(SERVICES))
+    Service.objects.create(name="shop")
+    assert link not in text(admin.get(SERVICES))
+
+
+@pytest.mark.parametrize("kind", [kind for kind, _ in probes.choices()])
+def test_each_field_of_each_kind_is_explained(kind: str) -> None:
+    probe = probes.probe(kind)
+    fields = {
+        **kind_fields.option_fields(kind, probe.Options, {}),
+        **kind_fields.secret_fields(kind, probe.Secrets, {}),
+    }
+    assert [name for name, field in fields.items() if not field.help_text] == []
 
 
 def test_the_sidebar_leads_to_them(admin: Client) -> None:

@@ -177,7 +177,7 @@ def test_a_wrong_address_is_refused_and_not_repeated(admin: Client, address: str
     assert SECRET not in page
 
 
-@pytest.mark.parametrize("token", ["", "nonsense", encrypt("{}")])
+@pytest.mark.parametrize("token", ["", "nonsense", pytest.param(encrypt("{}"), id="of something else")])
 def test_a_forged_proposal_is_refused(admin: Client, token: str) -> None:
     page = admin.post(PAGE, {"proposal": token, "name": "x", "category": "web"}).content.decode()
     assert "begin again with the address" in page

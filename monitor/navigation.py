@@ -18,6 +18,9 @@ class Screen(NamedTuple):
 
 
 SCREENS: Final = (
+    Screen("Services", "deployed_code", "services", "service"),
+    Screen("Checks", "network_check", "services", "check"),
+    Screen("Maintenance", "build", "services", "maintenancewindow"),
     Screen("API keys", "key", "accounts", "apikey"),
     Screen("Saved queries", "bookmark", "logs", "savedquery"),
     Screen("Log sources", "input", "logs", "logsource"),

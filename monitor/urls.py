@@ -7,6 +7,7 @@ from django.urls import include, path
 from core.pages import LoginPage
 from logs import api
 from monitor import health, overview
+from services import api as services_api
 from services import container_api
 
 urlpatterns = [
@@ -27,6 +28,15 @@ urlpatterns = [
     path("api/logs/<str:record_id>/context", api.context, name="api-context"),
     path("", include("services.pings")),
     path("api/containers", container_api.containers, name="api-containers"),
+    path("api/services", services_api.services, name="api-services"),
+    path("api/services/", services_api.services),
+    path("api/services/status", services_api.status, name="api-services-status"),
+    path("monitoring/services/status", services_api.status),
+    path("api/services/<int:pk>", services_api.service, name="api-service"),
+    path("api/services/<int:pk>/results", services_api.results, name="api-service-results"),
+    path("api/services/<int:pk>/check", services_api.check_now, name="api-service-check"),
+    path("api/services/<int:pk>/pause", services_api.pause, name="api-service-pause"),
+    path("api/services/<int:pk>/resume", services_api.resume, name="api-service-resume"),
     path("health/live", health.live, name="health-live"),
     path("health/ready", health.ready, name="health-ready"),
     path("ready", health.takes_lines, name="ready"),

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from core.secrets import EncryptedJSONField
-from services import probes
+from services import dependencies, probes
 from services.status import COLOURS, Means, Outcome, Role, Status
 
 
@@ -60,9 +60,21 @@ ICONS: dict[str, str] = {
 }
 
 
+LABELS_MAX = 50
+LABEL_MAX = 200  # characters of a name or a value
+
+
 def valid_labels(value: object) -> None:
     if not isinstance(value, dict) or not all(isinstance(part, str) for pair in value.items() for part in pair):
         raise ValidationError(_('Expected names and texts, like {"team": "payments"}.'))
+    if len(value) > LABELS_MAX:
+        raise ValidationError(_("At most %(max)d labels."), params={"max": LABELS_MAX})
+    for name, text in value.items():
+        if not name.strip() or len(name) > LABEL_MAX or len(text) > LABEL_MAX:
+            raise ValidationError(
+                _("A label has a name; name and text have at most %(max)d characters: %(name)s"),
+                params={"max": LABEL_MAX, "name": name[:40]},
+            )
 
 
 class Kept(models.Model):
@@ -148,6 +160,13 @@ class Dependency(models.Model):
 
     def __str__(self) -> str:
         return f"{self.child} needs {self.parent}"
+
+    def clean(self) -> None:
+        if self.child_id and self.parent_id:
+            edges = Dependency.objects.exclude(pk=self.pk).values_list("child", "parent")
+            if circle := dependencies.circle([*edges, (self.child_id, self.parent_id)]):
+                names = Service.objects.in_bulk(circle)
+                raise ValidationError(dependencies.sentence([names[each].name for each in circle]))
 
 
 class Check(Kept):

@@ -33,6 +33,10 @@
   });
 
   if (!window.htmx) return;
+  // Unfold takes whatever rows htmx brings to a form of the admin for those of an inline, which have this.
+  document.addEventListener("htmx:afterSwap", ({ target }) => {
+    if (target.dataset && target.matches(".kind-fields")) target.dataset.inlineFormset = '{"options": {"prefix": ""}}';
+  });
   // Log lines must not stay in the browser's local storage. Going back loads the page anew, from its address.
   htmx.config.historyCacheSize = 0;
   htmx.config.refreshOnHistoryMiss = true;

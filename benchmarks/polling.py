@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from benchmarks import report
-from benchmarks.product import HOST, Product, run
+from benchmarks.product import HOST, Product, ProductError, run
 from core import clock
 from monitor import valkey
 from monitor.supervisor import die_with_parent
@@ -35,6 +35,7 @@ from monitor.supervisor import die_with_parent
 ANSWERS_MAX_MS: Final = 2.0
 LATE_MAX: Final = 1.0  # seconds
 WARM_UP: Final = 3  # intervals
+PATIENCE: Final = 60.0  # seconds until each check was seen at rest
 OF_POLLING: Final = ("valkey", "worker", "beat")
 DETAIL: Final = (*OF_POLLING, "web", "ingest")
 
@@ -176,7 +177,10 @@ def _phases(database: sqlite3.Connection, step: int) -> dict[int, int]:
     """By check: its deadline within the interval. While it is claimed, the end of a lease stands in its place."""
     (count,) = database.execute("SELECT COUNT(*) FROM services_check").fetchone()
     phases: dict[int, int] = {}
+    deadline = time.monotonic() + PATIENCE
     while len(phases) < count:
+        if time.monotonic() > deadline:
+            raise ProductError(f"{count - len(phases)} checks are under way for more than {PATIENCE:g} s")
         phases |= {
             pk: due % step for pk, due in database.execute("SELECT id, due_at FROM services_check WHERE claim = ''")
         }

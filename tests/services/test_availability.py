@@ -10,7 +10,7 @@ from itertools import groupby, pairwise
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services import availability
@@ -49,6 +49,7 @@ statuses = st.sampled_from(Status.values)
 moments = st.integers(-5, SECONDS + 5)
 
 
+@settings(deadline=None)
 @given(
     changes=st.lists(st.tuples(moments, statuses), max_size=12),
     at_start=statuses,
@@ -285,6 +286,7 @@ def test_a_segment_has_the_colour_of_the_worst_that_was_in_it() -> None:
     assert (segments[0].start, segments[-1].end) == (START, minute(60))
 
 
+@settings(deadline=None)
 @given(cuts=st.lists(st.integers(0, 5_400), max_size=8), segments=st.integers(1, 90))
 def test_segments_cover_every_moment_once(cuts: list[int], segments: int) -> None:
     changes = [Change(second(at), "down" if at % 2 else "healthy") for at in sorted(cuts)]

@@ -54,7 +54,9 @@ def read(text: str) -> Document:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         said = getattr(error, "problem", "") or str(error).partition("\n")[0]
-        return Document([], [Problem(mark.line + 1 if mark else 0, f"expected YAML: {said}"[:300])])
+        # The end of the file is told as the line after the last.
+        line = min(mark.line, text.count("\n")) + 1 if mark else 0
+        return Document([], [Problem(line, f"expected YAML: {said}"[:300])])
 
 
 def _loader() -> type[yaml.SafeLoader]:

@@ -20,7 +20,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.http import QueryDict
 from django.utils.html import format_html
 
-from accounts import keys
+from accounts import sockets
 from accounts.models import Scope
 from core import clock
 from core.timezone import zone_of
@@ -64,7 +64,7 @@ class LogsConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def connect(self) -> None:
         params = QueryDict(self.scope["query_string"])
         # Turned away after the handshake, for only then a browser is told the code and the reason.
-        if await sync_to_async(self._refused)():
+        if not await sync_to_async(sockets.may)(self.scope, api.READ, Scope.READ):
             await self._turn_away(NOT_ALLOWED, "your session ended or lacks the right to read logs")
             return
         try:
@@ -83,15 +83,6 @@ class LogsConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         # Not every server passes a close's reason on.
         await self.send(text_data=json.dumps({"error": reason}))
         await self.close(code=code, reason=reason[:120])
-
-    def _refused(self) -> bool:
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in self.scope["headers"]}
-        plain = keys.given(headers.get("authorization", ""), headers)
-        if plain:
-            access = keys.find(plain)
-            return access is None or not access.allows(Scope.READ)
-        user = self.scope.get("user")
-        return user is None or not user.is_authenticated or not user.has_perm(api.READ)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         try:

@@ -21,6 +21,7 @@ from core import memory  # noqa: E402
 from logs.consumers import LogsConsumer  # noqa: E402
 from logs.edge import Edge, serves  # noqa: E402
 from monitor.answers import answer  # noqa: E402
+from services.consumers import ServicesConsumer  # noqa: E402
 
 edge = Edge()
 
@@ -33,7 +34,8 @@ async def http(scope: Any, receive: Any, send: Any) -> None:
         await answer(pages, scope, receive, send)
 
 
-sockets = AuthMiddlewareStack(URLRouter([path("ws/logs/", LogsConsumer.as_asgi())]))
+ADDRESSES = [path("ws/logs/", LogsConsumer.as_asgi()), path("ws/services/", ServicesConsumer.as_asgi())]
+sockets = AuthMiddlewareStack(URLRouter(ADDRESSES))
 from_our_pages = AllowedHostsOriginValidator(sockets)
 
 

@@ -42,6 +42,17 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def _pages(request: HttpRequest) -> list[dict[str, Any]]:
+    return [*_watched(request), *_services(request)]
+
+
+def _services(request: HttpRequest) -> list[dict[str, Any]]:
+    if not request.user.has_perm("services.view_service"):
+        return []
+    link = reverse("services:list")
+    return [_entry("Services", "dns", link, active=request.path.startswith(link))]
+
+
+def _watched(request: HttpRequest) -> list[dict[str, Any]]:
     if not request.user.has_perm("logs.read_records"):
         return []
     overview, logs = reverse("overview"), reverse("logs:page")

@@ -6,7 +6,7 @@ from django.urls import include, path
 
 from core.pages import LoginPage
 from logs import api
-from monitor import health, overview
+from monitor import health, overview, service_lines
 from services import api as services_api
 from services import container_api
 
@@ -15,6 +15,7 @@ urlpatterns = [
     path("status/", overview.status, name="status"),
     path("logs/", include("logs.urls")),
     path("services/", include("services.urls")),
+    path("services/<int:pk>/lines/", service_lines.lines, name="service-lines"),
     path("login/", LoginPage.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("admin/", admin.site.urls),

@@ -1,0 +1,193 @@
+/* The pages of services: what the server renders is put in its place as it changes, and "for 2 min" goes on counting. */
+(() => {
+  "use strict";
+
+  const $ = (selector, root = document) => root.querySelector(selector);
+  const soon = (work) => (document.hidden ? setTimeout : requestAnimationFrame)(work);
+
+  // --- Times: as services/durations.py says them -------------------------------------------------------------------
+
+  const UNITS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
+
+  function words(seconds) {
+    const at = UNITS.findIndex(([, size], index) => seconds >= size || index === UNITS.length - 1);
+    const [unit, size] = UNITS[at];
+    const [smaller, small] = UNITS[at + 1] ?? ["", Infinity];
+    const rest = Math.floor((seconds % size) / small);
+    return `${Math.floor(seconds / size)} ${unit}${rest ? ` ${rest} ${smaller}` : ""}`;
+  }
+
+  setInterval(() => {
+    if (document.hidden) return;
+    for (const element of document.querySelectorAll("time[data-since]")) {
+      const text = words(Math.max(Math.floor((Date.now() - Date.parse(element.dateTime)) / 1000), 0));
+      if (element.textContent !== text) element.firstChild.data = text;
+    }
+  }, 1000);
+
+  // --- The socket ----------------------------------------------------------------------------------------------------
+
+  /**
+   * Comes back by itself: a little later after each attempt, never late, and not in step with every other viewer.
+   * @param {string} path
+   * @param {{opened: () => void, message: (text: string) => void, state: (live: boolean, words: string) => void}} to
+   */
+  window.pharosSocket = function (path, to) {
+    let socket, timer, attempt = 0, ended = false;
+
+    function connect() {
+      socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${path}`);
+      socket.onopen = () => { attempt = 0; to.state(true, "live"); to.opened(); };
+      socket.onmessage = ({ data }) => to.message(data);
+      socket.onclose = ({ code }) => {
+        if (ended) return;
+        if (code >= 4000) return to.state(false, "not live: log in again"); // trying again is no use
+        to.state(false, "connection lost, trying again");
+        timer = setTimeout(connect, Math.min(500 * 2 ** attempt++, 5000) * (0.75 + Math.random() / 2));
+      };
+    }
+
+    connect();
+    return {
+      send: (said) => { if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(said)); },
+      end: () => { ended = true; clearTimeout(timer); socket.close(); },
+    };
+  };
+
+  // --- The list ------------------------------------------------------------------------------------------------------
+
+  let grid = null; // the present list
+  let socket = null;
+  let misplaced = new Set(); // cards that move when the pointer leaves: nothing slips away under it
+
+  const cards = () => [...grid.querySelectorAll(":scope > .svc")];
+  const more = () => $(":scope > .more", grid);
+
+  /** A view that was swapped in begins anew. */
+  function look() {
+    const found = $("#services");
+    if (found === grid) return;
+    socket?.end();
+    grid = found;
+    socket = null;
+    misplaced = new Set();
+    if (!grid) return;
+    grid.addEventListener("pointerleave", tidy);
+    socket = pharosSocket(grid.dataset.socket, { opened: say, message: take, state });
+  }
+
+  function state(live, text) {
+    const element = $("#services-state");
+    const dot = Object.assign(document.createElement("i"), { className: `dot ${live ? "green" : "yellow"}` });
+    if (element && element.textContent.trim() !== text) element.replaceChildren(dot, ` ${text}`);
+    grid?.classList.toggle("cut", !live);
+  }
+
+  /** What this page shows, so that it is told what is another by now. */
+  function say() {
+    const all = cards();
+    const shown = Object.fromEntries(all.map((card) => [card.id.slice(4), card.dataset.digest]));
+    socket?.send({ shown, until: more() && all.length ? all[all.length - 1].dataset.key : null });
+  }
+
+  function take(message) {
+    const frame = JSON.parse(message);
+    const there = grid;
+    soon(() => {
+      if (there !== grid) return;
+      for (const [, html] of frame.cards ?? []) put(html);
+      for (const id of frame.gone ?? []) document.getElementById(`svc-${id}`)?.remove();
+      for (const [id, text] of Object.entries(frame.took ?? {})) {
+        const element = $(`#svc-${id} > .took`);
+        if (element && element.textContent !== text) element.textContent = text;
+      }
+      for (const [colour, count] of Object.entries(frame.counts ?? {})) {
+        const element = $(`#count-${colour}`);
+        if (element) element.textContent = count;
+      }
+      if (!grid.matches(":hover")) tidy();
+    });
+  }
+
+  function put(html) {
+    const template = document.createElement("template");
+    template.innerHTML = html;
+    const card = template.content.firstElementChild;
+    const old = document.getElementById(card.id);
+    if (old) {
+      const focused = old.contains(document.activeElement);
+      old.replaceWith(card);
+      if (focused) $("a", card).focus({ preventScroll: true });
+    } else {
+      grid.insertBefore(card, more());
+    }
+    if (old && old.dataset.status === card.dataset.status) return; // its place is the same
+    misplaced.add(card.id);
+  }
+
+  /** Problems first, then by name. Only what changed is moved. */
+  function tidy() {
+    if (!misplaced.size) return;
+    const staying = cards().filter((card) => !misplaced.has(card.id));
+    const moving = [...misplaced].map((id) => document.getElementById(id)).filter(Boolean);
+    misplaced = new Set();
+    for (const card of moving) {
+      const at = position(staying, card.dataset.key);
+      const before = staying[at] ?? more();
+      if (card.nextElementSibling !== before) grid.insertBefore(card, before);
+      staying.splice(at, 0, card);
+    }
+  }
+
+  function position(sorted, key) {
+    let low = 0, high = sorted.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (sorted[middle].dataset.key < key) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  // --- Controls ------------------------------------------------------------------------------------------------------
+
+  if (window.htmx) {
+    htmx.onLoad(look);
+    document.addEventListener("htmx:afterSettle", () => {
+      if (!grid) return;
+      say(); // more cards than before
+      const text = $("#services-text"); // kept over a swap, so that typing goes on
+      if (text !== document.activeElement) text.value = new URLSearchParams(location.search).get("q") ?? "";
+    });
+    document.addEventListener("htmx:configRequest", ({ detail }) => {
+      const { elt, parameters } = detail;
+      if (elt.id !== "services-form") return;
+      for (const name of Object.keys(parameters)) if (parameters[name] === "") delete parameters[name];
+    });
+  }
+
+  document.addEventListener("click", ({ target }) => {
+    const closing = target.closest("[data-close]");
+    if (closing) $(closing.dataset.close).replaceChildren();
+  });
+
+  function move(step) {
+    const all = cards();
+    const at = all.indexOf(document.activeElement?.closest(".svc"));
+    const card = all[Math.min(Math.max(at < 0 ? 0 : at + step, 0), all.length - 1)];
+    if (card) $("a", card).focus();
+    card?.scrollIntoView({ block: "nearest" });
+  }
+
+  document.addEventListener("keydown", (event) => {
+    const { target, key } = event;
+    if (!grid || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (key === "Escape" && target.id === "services-text") return target.blur();
+    if (target.closest("input, textarea, select")) return;
+    if (key === "/") $("#services-text").select();
+    else if (key === "j") move(1);
+    else if (key === "k") move(-1);
+    else return;
+    event.preventDefault();
+  });
+})();

@@ -6,6 +6,7 @@ from typing import Final
 
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -33,9 +34,9 @@ def lines(request: HttpRequest, pk: int) -> HttpResponse:
     query = QueryDict(mutable=True)
     query["service"] = service.name
     live = query.urlencode()
-    query["from"] = PERIOD
     if "HX-Request" not in request.headers:
-        return redirect("logs:page", query=query)
+        return redirect(f"{reverse('logs:page')}?{live}")
+    query["from"] = PERIOD
     store = log_stores["default"]
     # Before the search: what is committed meanwhile comes through the socket, twice rather than never.
     commit = store.last_commit()

@@ -53,6 +53,7 @@ class Point(NamedTuple):
 class Latency(msgspec.Struct, frozen=True):
     points: Sequence[Point]
     parts: Mapping[str, Sequence[tuple[int, float]]]  # path of a part → time and median, ms
+    parts_step: int  # µs that each of these stands for
 
 
 def latency(check: Check, shown: Range, now: int) -> Latency:
@@ -67,10 +68,10 @@ def _of_results(check: Check, start: int, shown: Range) -> Latency:
     rows = CheckResult.objects.filter(service_check=check, at__gte=start, latency_us__isnull=False).order_by()
     if not detailed:
         points = _points(rows.values_list("at", "latency_us"), start, shown.step)
-        return Latency(points, _parts_of_hours(check, start))
+        return Latency(points, _parts_of_hours(check, start), clock.HOUR)
     found = list(rows.values_list("at", "latency_us", "parts"))
     points = _points([(at, took) for at, took, _ in found], start, shown.step)
-    return Latency(points, _parts([(at, parts) for at, _, parts in found], start, shown.step))
+    return Latency(points, _parts([(at, parts) for at, _, parts in found], start, shown.step), shown.step)
 
 
 def _of_hours(check: Check, start: int, shown: Range) -> Latency:
@@ -81,7 +82,7 @@ def _of_hours(check: Check, start: int, shown: Range) -> Latency:
     fresh = CheckResult.objects.filter(service_check=check, at__gte=recent, latency_us__isnull=False).order_by()
     points = [Point(row.hour // 1_000, _ms(row.p50_us), _ms(row.p95_us), _ms(row.max_us)) for row in rows]
     points += _points(fresh.values_list("at", "latency_us"), recent - recent % clock.HOUR, clock.HOUR)
-    return Latency(points[-POINTS_MAX:], _by_hour(rows))
+    return Latency(points[-POINTS_MAX:], _by_hour(rows), clock.HOUR)
 
 
 def _points(results: Iterable[tuple[int, int | None]], start: int, step: int) -> list[Point]:

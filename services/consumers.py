@@ -19,7 +19,6 @@ from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
-from asgiref.sync import sync_to_async
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.http import QueryDict
@@ -116,7 +115,7 @@ class ServicesConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 if left:
                     self._told.set()
                 if frame:
-                    await self.send(text_data=await sync_to_async(listing.as_json)(frame))
+                    await self.send(text_data=json.dumps(frame))
                 await asyncio.sleep(FRAME_EVERY)
         except asyncio.CancelledError:
             raise

@@ -101,6 +101,9 @@ def _branch(check: Check, now: datetime) -> Branch:
     colour = COLOURS[Outcome(check.outcome)] if check.outcome is not None and not stale else "grey"
     word = "no recent result" if stale else _word(check.outcome)
     latency = milliseconds(check.latency_us)
+    if stale:
+        # What was true long ago would look as if it were so now.
+        return Branch(check, Leaf(check.name, 0, colour, word, "", _moment(check.last_at), ""), [], stale, 0)
     top = Leaf(check.name, 0, colour, word, check.detail, _moment(check.outcome_since), latency)
     return Branch(check, top, _leaves(check.parts), stale, check.streak_count)
 
@@ -225,7 +228,7 @@ def chart(service: Service, checks: Sequence[Check], parameters: Any, now: datet
     check = next((each for each in checks if str(each.pk) == parameters.get("check")), leading(checks))
     end = clock.micros(now)
     start = end - shown.span
-    found = charts.latency(check, shown, end) if check else charts.Latency([], {})
+    found = charts.latency(check, shown, end) if check else charts.Latency([], {}, shown.step)
     known = availability.for_services([service], clock.moment(start), now)[service.pk]
     return {
         "range": shown.name,
@@ -238,6 +241,7 @@ def chart(service: Service, checks: Sequence[Check], parameters: Any, now: datet
             "step": shown.step // 1_000,
             "points": found.points,
             "parts": found.parts,
+            "parts_step": found.parts_step // 1_000,
             "deploys": charts.deploys(service, start, end),
             "outages": [
                 {

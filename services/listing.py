@@ -6,7 +6,7 @@ import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from django.http import QueryDict
@@ -155,7 +155,3 @@ def count(colours: Iterable[str]) -> dict[str, int]:
     """Every colour, also those of nobody."""
     counted: Counter[str] = Counter(colours)
     return {colour: counted[colour] for colour in COLOUR_NAMES}
-
-
-def as_json(value: Any) -> str:
-    return msgspec.json.encode(value).decode()

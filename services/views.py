@@ -121,7 +121,7 @@ def _detail(request: HttpRequest, service: Service, **more: object) -> HttpRespo
         "may_change": request.user.is_staff and request.user.has_perm("services.change_service"),
         **more,
     }
-    return render(request, "services/detail.html", shell(request, service.name) | context)
+    return render(request, "services/detail.html", shell(request, f"Services › {service.name}") | context)
 
 
 def _service(pk: int) -> Service:

@@ -127,3 +127,11 @@ def running(**environment: str) -> Iterator[Product]:
             yield product
         finally:
             product.stop()
+
+
+def run_in(product: Product, code: str) -> None:
+    """Runs `code` with the product's settings and database, as one of its processes would."""
+    subprocess.run(
+        [sys.executable, "manage.py", "shell", "--no-imports", "-c", code],
+        cwd=ROOT, env=product.environment, check=True, stdout=subprocess.DEVNULL, timeout=60,
+    )  # fmt: skip

@@ -126,7 +126,7 @@
     if (!json || !latency) return;
     const data = JSON.parse(json.textContent);
     plot(latency, () => options(latency, data, ["p50", "p95", "max"].map((name, n) => [name, line(data.points, data.step, n + 1)])));
-    if (parts) plot(parts, () => options(parts, data, Object.entries(data.parts).map(([name, points]) => [name, line(points, data.step, 1)])));
+    if (parts) plot(parts, () => options(parts, data, Object.entries(data.parts).map(([name, points]) => [name, line(points, data.parts_step, 1)])));
     for (const cell of document.querySelectorAll("td[data-at]")) cell.textContent = new Date(Number(cell.dataset.at)).toLocaleString();
   }
 

@@ -60,7 +60,7 @@
   let socket = null;
   let misplaced = new Set(); // cards that move when the pointer leaves: nothing slips away under it
 
-  const cards = () => [...grid.querySelectorAll(":scope > .svc")];
+  const cards = () => [...grid.querySelectorAll(":scope > .watched")];
   const more = () => $(":scope > .more", grid);
 
   /** A view that was swapped in begins anew. */
@@ -173,7 +173,7 @@
 
   function move(step) {
     const all = cards();
-    const at = all.indexOf(document.activeElement?.closest(".svc"));
+    const at = all.indexOf(document.activeElement?.closest(".watched"));
     const card = all[Math.min(Math.max(at < 0 ? 0 : at + step, 0), all.length - 1)];
     if (card) $("a", card).focus();
     card?.scrollIntoView({ block: "nearest" });

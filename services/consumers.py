@@ -205,14 +205,18 @@ class ListViewer:
             self._shown.update((brief.pk, brief.digest) for brief in briefs)
         if gone:
             frame["gone"] = gone
-        if same := [pk for pk in news if pk in self._shown and pk not in fresh]:
-            took = {pk: milliseconds(asked.latency_us) for pk, asked in cards.leading(same).items()}
-            frame["took"] = {pk: text for pk, text in took.items() if text}
+        same = [pk for pk in news if pk in self._shown and pk not in fresh]
+        if took := self._took(same):
+            frame["took"] = took
         counts = listing.count(self._colours.values())
         if counts != self._counts and (self._counts or frame):
             frame["counts"] = counts
         self._counts = counts
         return frame
+
+    def _took(self, services: list[int]) -> dict[int, str]:
+        asked = cards.leading(services) if services else {}
+        return {pk: milliseconds(check.latency_us) for pk, check in asked.items() if check.latency_us is not None}
 
 
 class ServiceViewer:

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -173,11 +174,11 @@ def test_pause_and_check_now(page: Page, product: Product, services: list[str], 
 
 
 @contextmanager
-def window(browser: Browser, signed_in: object, scheme: str, width: int) -> Iterator[Page]:
+def window(browser: Browser, signed_in: Any, scheme: str, width: int) -> Iterator[Page]:
     context = browser.new_context(
         viewport={"width": width, "height": 844},
         storage_state=signed_in,
-        color_scheme=scheme,  # type: ignore[arg-type]
+        color_scheme=scheme,
     )
     try:
         yield context.new_page()
@@ -188,7 +189,7 @@ def window(browser: Browser, signed_in: object, scheme: str, width: int) -> Iter
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1440])
 def test_light_and_dark_wide_and_narrow_fit(
-    browser: Browser, signed_in: object, product: Product, services: list[str], owner: str, scheme: str, width: int
+    browser: Browser, signed_in: Any, product: Product, services: list[str], owner: str, scheme: str, width: int
 ) -> None:
     with window(browser, signed_in, scheme, width) as page:
         for path in (f"/services/?owner={owner}", f"/services/?owner={owner}&view=table"):

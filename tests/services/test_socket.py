@@ -176,7 +176,7 @@ async def test_a_lost_wake_up_costs_some_seconds_and_no_change(monkeypatch: pyte
     await socket.disconnect()
 
 
-@pytest.mark.parametrize("said", ["", "nonsense", "[]", '{"shown": 3}', '{"shown": {"x": "y"}}', "[" * 9_999])
+@pytest.mark.parametrize("said", [" ", "nonsense", "[]", '{"shown": 3}', '{"shown": {"x": "y"}}', "[" * 9_999])
 async def test_nonsense_is_not_heard(said: str) -> None:
     worker = await service("worker")
     socket = await open_list()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 from itertools import groupby
+from operator import itemgetter
 from typing import Final
 
 from django.utils.safestring import SafeString, mark_safe
@@ -21,22 +22,25 @@ def strip(segments: Sequence[Segment], *, pieces: bool = False) -> SafeString:
     With `pieces` every segment is an element of its own. Without, days without an outage share one: a list of a
     thousand services has four thousand elements then, and not ninety thousand.
     """
-    drawn = "".join(_pieces(segments) if pieces else _runs(segments))
+    # Asked once: each time it is worked out anew.
+    coloured = [(segment.colour, segment) for segment in segments]
+    drawn = "".join(_pieces(coloured) if pieces else _runs(coloured))
+    said = escape(_said([colour for colour, _ in coloured]))
     return mark_safe(  # noqa: S308 - titles are escaped
         f'<svg class="strip" style="--n:{len(segments)}" viewBox="0 0 {len(segments)} 1" preserveAspectRatio="none" '
-        f'role="img" aria-label="{escape(_said(segments))}">{drawn}</svg>'
+        f'role="img" aria-label="{said}">{drawn}</svg>'
     )
 
 
-def _pieces(segments: Sequence[Segment]) -> Iterator[str]:
-    for at, segment in enumerate(segments):
-        yield _piece(at, 1, segment.colour, segment.title)
+def _pieces(segments: Sequence[tuple[str, Segment]]) -> Iterator[str]:
+    for at, (colour, segment) in enumerate(segments):
+        yield _piece(at, 1, colour, segment.title)
 
 
-def _runs(segments: Sequence[Segment]) -> Iterator[str]:
+def _runs(segments: Sequence[tuple[str, Segment]]) -> Iterator[str]:
     at = 0
-    for colour, run in groupby(segments, key=lambda segment: segment.colour):
-        same = list(run)
+    for colour, run in groupby(segments, key=itemgetter(0)):
+        same = [segment for _, segment in run]
         if colour in QUIET and len(same) > 1:
             yield _piece(at, len(same), colour, f"{same[0].title} … {same[-1].title}")
         else:
@@ -48,12 +52,11 @@ def _piece(at: int, width: int, colour: str, title: str) -> str:
     return f'<rect class="{colour}" x="{at}" width="{width}" height="1"><title>{escape(title)}</title></rect>'
 
 
-def _said(segments: Sequence[Segment]) -> str:
-    red = sum(segment.colour == "red" for segment in segments)
-    yellow = sum(segment.colour == "yellow" for segment in segments)
+def _said(colours: Sequence[str]) -> str:
+    red, yellow = colours.count("red"), colours.count("yellow")
     if not red and not yellow:
-        return f"The last {len(segments)} days: no outage"
-    return f"The last {len(segments)} days: {red} with an outage, {yellow} degraded"
+        return f"The last {len(colours)} days: no outage"
+    return f"The last {len(colours)} days: {red} with an outage, {yellow} degraded"
 
 
 def spark(values: Sequence[float | None]) -> SafeString:

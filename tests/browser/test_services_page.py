@@ -174,7 +174,7 @@ def test_pause_and_check_now(page: Page, product: Product, services: list[str], 
 
 
 @contextmanager
-def window(browser: Browser, signed_in: Any, scheme: str, width: int) -> Iterator[Page]:
+def window(browser: Browser, signed_in: Any, scheme: Any, width: int) -> Iterator[Page]:
     context = browser.new_context(
         viewport={"width": width, "height": 844},
         storage_state=signed_in,

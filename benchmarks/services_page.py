@@ -170,7 +170,8 @@ def measure(arguments: argparse.Namespace) -> int:
                 failed |= p95 > FRAME_MAX
                 row = (
                     view, changes, round(found["cards"] / arguments.seconds), f"{took[len(took) // 2]:.1f}",
-                    f"{p95:.1f}", f"{took[-1]:.0f}", f"{work['script']:.0f}", f"{work['layout']:.0f}", f"{found['cpu']:.0%}",
+                    f"{p95:.1f}", f"{took[-1]:.0f}", f"{work['script']:.0f}", f"{work['layout']:.0f}",
+                    f"{found['cpu']:.0%}",
                 )  # fmt: skip
                 print(f"| {' | '.join(map(str, row))} |", flush=True)
         chromium.close()

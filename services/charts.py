@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -164,8 +165,7 @@ def figures(check: Check, now: int) -> Figures | None:
     return Figures(at_share(took, 0.5), at_share(took, 0.95), took[-1]) if took else None
 
 
-def deploys(service: Service, start: int, end: int) -> list[tuple[int, str]]:
-    """When an image of it changed (ms), and to what."""
-    span = (clock.moment(start), clock.moment(end))
-    rows = ContainerEvent.objects.filter(service=service, kind=ContainerEvent.Kind.DEPLOY, at__range=span)
-    return [(clock.micros(at) // 1_000, detail) for at, detail in rows.values_list("at", "detail")[:DEPLOYS_MAX]]
+def deploys(service: Service, start: datetime, end: datetime) -> list[tuple[datetime, str]]:
+    """When an image of it changed, and to what."""
+    rows = ContainerEvent.objects.filter(service=service, kind=ContainerEvent.Kind.DEPLOY, at__gte=start, at__lt=end)
+    return list(rows.order_by("at").values_list("at", "detail")[:DEPLOYS_MAX])

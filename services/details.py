@@ -242,7 +242,9 @@ def chart(service: Service, checks: Sequence[Check], parameters: Any, now: datet
             "points": found.points,
             "parts": found.parts,
             "parts_step": found.parts_step // 1_000,
-            "deploys": charts.deploys(service, start, end),
+            "deploys": [
+                (clock.micros(at) // 1_000, what) for at, what in charts.deploys(service, clock.moment(start), now)
+            ],
             "outages": [
                 {
                     "from": clock.micros(outage.start) // 1_000,

@@ -106,6 +106,7 @@
         if (element) element.textContent = count;
       }
       if (!grid.matches(":hover")) tidy();
+      grid.parentElement.classList.toggle("none", !$(":scope > .watched", grid));
     });
   }
 

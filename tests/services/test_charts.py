@@ -109,7 +109,7 @@ def test_what_is_not_understood_is_the_usual(check: Check, given: dict[str, str]
 def segment(colour: str) -> Segment:
     times = {"red": "down", "green": "healthy", "grey": "unknown"}
     at = timezone.now()
-    return Segment(at, at + timedelta(days=1), {times[colour]: timedelta(days=1)})
+    return Segment(at, at + timedelta(days=1), "today", {times[colour]: timedelta(days=1)})
 
 
 def test_a_strip_of_a_list_has_few_pieces_and_that_of_a_page_all() -> None:

@@ -41,15 +41,15 @@ def shell(request: HttpRequest, title: str, **context: object) -> dict[str, Any]
     return {**inherited, "title": title, "is_fullwidth": 1, **context}
 
 
-def requires(permission: str) -> Callable[[View[P]], View[P]]:
-    """Lets in who is logged in and has `permission`; asks others to log in, or says what is missing."""
+def requires(*permissions: str) -> Callable[[View[P]], View[P]]:
+    """Lets in who is logged in and has one of `permissions`; asks others to log in, or says what is missing."""
 
     def decorate(view: View[P]) -> View[P]:
         @wraps(view)
         def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
             if not request.user.is_authenticated:
                 return _ask_to_log_in(request)
-            if not request.user.has_perm(permission):
+            if not any(map(request.user.has_perm, permissions)):
                 return render(request, "forbidden.html", shell(request, "Not allowed"), status=403)
             return view(request, *args, **kwargs)
 

@@ -21,7 +21,9 @@ from core import memory  # noqa: E402
 from logs.consumers import LogsConsumer  # noqa: E402
 from logs.edge import Edge, serves  # noqa: E402
 from monitor.answers import answer  # noqa: E402
+from monitor.consumers import OverviewConsumer  # noqa: E402
 from services.consumers import ServicesConsumer  # noqa: E402
+from services.container_consumers import ContainerConsumer, ContainersConsumer  # noqa: E402
 
 edge = Edge()
 
@@ -34,7 +36,13 @@ async def http(scope: Any, receive: Any, send: Any) -> None:
         await answer(pages, scope, receive, send)
 
 
-ADDRESSES = [path("ws/logs/", LogsConsumer.as_asgi()), path("ws/services/", ServicesConsumer.as_asgi())]
+ADDRESSES = [
+    path("ws/logs/", LogsConsumer.as_asgi()),
+    path("ws/overview/", OverviewConsumer.as_asgi()),
+    path("ws/services/", ServicesConsumer.as_asgi()),
+    path("ws/containers/", ContainersConsumer.as_asgi()),
+    path("ws/containers/<int:pk>/", ContainerConsumer.as_asgi()),
+]
 sockets = AuthMiddlewareStack(URLRouter(ADDRESSES))
 from_our_pages = AllowedHostsOriginValidator(sockets)
 

@@ -18,8 +18,9 @@ class Screen(NamedTuple):
 
 
 SCREENS: Final = (
-    Screen("Services", "deployed_code", "services", "service"),
+    Screen("Services", "dns", "services", "service"),
     Screen("Checks", "network_check", "services", "check"),
+    Screen("Docker hosts", "host", "services", "dockerhost"),
     Screen("Maintenance", "build", "services", "maintenancewindow"),
     Screen("API keys", "key", "accounts", "apikey"),
     Screen("Saved queries", "bookmark", "logs", "savedquery"),
@@ -28,7 +29,6 @@ SCREENS: Final = (
     Screen("Redaction", "ink_eraser", "logs", "redactionrule"),
     Screen("Log archive", "inventory_2", "logs", "archivedday"),
     Screen("Dead letters", "unsubscribe", "logs", "deadletter"),
-    Screen("Docker hosts", "deployed_code", "services", "dockerhost"),
     Screen("Users", "person", "auth", "user"),
     Screen("Groups", "group", "auth", "group"),
 )
@@ -42,25 +42,24 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def _pages(request: HttpRequest) -> list[dict[str, Any]]:
-    return [*_watched(request), *_services(request)]
-
-
-def _services(request: HttpRequest) -> list[dict[str, Any]]:
-    if not request.user.has_perm("services.view_service"):
-        return []
-    link = reverse("services:list")
-    return [_entry("Services", "dns", link, active=request.path.startswith(link))]
-
-
-def _watched(request: HttpRequest) -> list[dict[str, Any]]:
-    if not request.user.has_perm("logs.read_records"):
-        return []
-    overview, logs = reverse("overview"), reverse("logs:page")
-    others = (reverse("logs:usage"), reverse("logs:connect"))
-    return [
-        _entry("Overview", "dashboard", overview, active=request.path == overview),
-        _entry("Logs", "terminal", logs, active=request.path.startswith(logs) and not request.path.startswith(others)),
-    ]
+    may = request.user.has_perm
+    entries = []
+    if may("logs.read_records") or may("services.view_service"):
+        overview = reverse("overview")
+        entries.append(_entry("Overview", "dashboard", overview, active=request.path == overview))
+    if may("logs.read_records"):
+        logs = reverse("logs:page")
+        others = (reverse("logs:usage"), reverse("logs:connect"))
+        shown = request.path.startswith(logs) and not request.path.startswith(others)
+        entries.append(_entry("Logs", "terminal", logs, active=shown))
+    if may("services.view_service"):
+        services, sla = reverse("services:list"), reverse("services:sla")
+        shown = request.path.startswith(services) and not request.path.startswith(sla)
+        entries.append(_entry("Services", "dns", services, active=shown))
+    if may("services.view_container"):
+        containers = reverse("containers:list")
+        entries.append(_entry("Containers", "deployed_code", containers, active=request.path.startswith(containers)))
+    return entries
 
 
 def _service_pages(request: HttpRequest) -> list[dict[str, Any]]:

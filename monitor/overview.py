@@ -1,8 +1,10 @@
-"""The start page: what goes on, and whether Pharos itself is well. And the banner that every page shows if it isn't."""
+"""The start page: how services are, what goes on, and whether Pharos itself is well. And the banner that every page
+shows if it isn't."""
 
 from __future__ import annotations
 
-from datetime import datetime
+import time
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from django.http import HttpRequest, HttpResponse, QueryDict
@@ -12,19 +14,33 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from core import clock
+from core.fragments import Fragments, rights_of
 from core.pages import requires, shell
 from logs import charts
 from logs.query import Everything
-from logs.records import LEVELS
+from logs.records import LEVELS, LogRecord
 from logs.rows import colour_of, render_rows
-from logs.search import parse_search
+from logs.search import Search, parse_search
 from logs.store import log_stores
 from logs.views import READ
 from monitor import health
+from services import glance
+from services.status import COLOURS, Status
+from services.templatetags.live_pages import milliseconds
+
+WATCH: Final = "services.view_service"
+CONTAINERS: Final = "services.view_container"
+CHECK: Final = "services.check_service"
+ADD: Final = "services.add_service"
+LOOKS: Final = (READ, WATCH)  # one of them is enough for the page
+PERMISSIONS: Final = (*LOOKS, CONTAINERS, CHECK, ADD)
 
 SECONDS: Final = 1.0  # for each question to the store
+FIGURES_KEPT: Final = 4.0  # seconds: several viewers count lines once
 ERRORS_SHOWN: Final = 5
-SERVICES_SHOWN: Final = 8
+SENDERS_SHOWN: Final = 8
+PROBLEMS_SHOWN: Final = 8
+CHANGED_SINCE: Final = timedelta(hours=1)
 
 TITLES: Final = {
     "database": "Database",
@@ -33,6 +49,33 @@ TITLES: Final = {
     "ingest": "Ingest",
     "store": "Log store",
 }
+# Which part of Pharos a card shows while no service of its kind is watched.
+OWN_PARTS: Final = {"Database": "database", "Cache": "redis"}
+
+
+@require_safe
+@never_cache
+@requires(*LOOKS)
+def overview(request: HttpRequest) -> HttpResponse:
+    rights = rights_of(request.user, PERMISSIONS)
+    live = fragments(rights)
+    context = {"live": live, "watches": WATCH in rights, "reads": READ in rights}
+    return render(request, "overview.html", shell(request, "Overview") | context)
+
+
+def fragments(rights: frozenset[str]) -> Fragments:
+    """What the page shows somebody with these permissions, in the present time zone."""
+    live = Fragments()
+    checks = health.readiness()["checks"]
+    if WATCH in rights:
+        _add_services(live, rights, checks)
+    if READ in rights:
+        _add_lines(live)
+    live.add("self", "overview.html#self", {"parts": _parts(checks), "ill": _ill(checks)})
+    return live
+
+
+# --- Services -----------------------------------------------------------------------------------------------------
 
 
 class Card(NamedTuple):
@@ -40,71 +83,161 @@ class Card(NamedTuple):
     colour: str  # of the dot; the word says the same
     word: str
     detail: str
+    service: int | None = None  # whose page says more
+    hint: bool = False  # nothing is watched here yet
 
 
-class ServiceLines(NamedTuple):
+def _add_services(live: Fragments, rights: frozenset[str], checks: dict[str, Any]) -> None:
+    now = timezone.now()
+    tally, by_category = glance.tallies()
+    glimpses = glance.glimpses(now)
+    groups = glance.groups(by_category)
+    cards = [_overall(tally, checks), *(_card(title, group, checks) for title, group in groups.items())]
+    live.add("cards", "overview.html#cards", {"cards": cards, "may_add": ADD in rights})
+    live.add("tally", "overview.html#tally", {"tally": tally})
+    live.add_list("problems", "overview.html#problem", _problems(glimpses, tally, may_check=CHECK in rights))
+    live.add("more-problems", "overview.html#more_problems", {"more": max(tally.problems - PROBLEMS_SHOWN, 0)})
+    live.add_list(
+        "glimpses", "overview.html#glimpse", ((f"service-{each.service.pk}", {"glimpse": each}) for each in glimpses)
+    )
+    context = {"tally": tally, "more": max(tally.total - len(glimpses), 0), "may_add": ADD in rights}
+    live.add("more-services", "overview.html#more_services", context)
+    changes = glance.changes(now - CHANGED_SINCE, containers=CONTAINERS in rights)
+    listed: list[tuple[str, dict[str, Any]]] = [(change.key, {"change": change}) for change in changes]
+    live.add_list("changes", "overview.html#change", listed or [("no-change", {"change": None})])
+
+
+def _overall(tally: glance.Tally, checks: dict[str, Any]) -> Card:
+    if not tally.total:
+        ill = _ill(checks)
+        word, healthy = "not ready" if ill else "ready", len(checks) - len(ill)
+        return Card("Overall", "red" if ill else "green", word, f"Pharos itself: {healthy} of {len(checks)} parts")
+    worst = tally.worst or Status.UNKNOWN
+    bad = [f"{number} {Status(status).label}" for status, _, number in tally.parts() if status in glance.PROBLEMS]
+    word = ", ".join(bad) or ("all healthy" if tally.healthy == tally.total else f"{tally.healthy} healthy")
+    detail = f"{tally.healthy} of {tally.total} service{'s' * (tally.total != 1)} healthy"
+    return Card("Overall", COLOURS[worst], word, detail)
+
+
+def _card(title: str, group: glance.Group | None, checks: dict[str, Any]) -> Card:
+    if group is None or group.worst is None:
+        return _own(title, checks)
+    worst, total = group.worst, group.tally.total
+    latency = f" · {milliseconds(group.latency_us)}" if group.latency_us is not None else ""
+    if worst.status in glance.PROBLEMS or total == 1:
+        why = f" · {worst.reason}" if worst.status != Status.HEALTHY and worst.reason else latency
+        return Card(title, worst.colour, str(Status(worst.status).label), worst.name + why, worst.pk)
+    return Card(title, worst.colour, str(Status(worst.status).label), f"{group.tally.healthy} of {total}{latency}")
+
+
+def _own(title: str, checks: dict[str, Any]) -> Card:
+    check = checks.get(OWN_PARTS.get(title, ""))
+    if check is None:
+        return Card(title, "grey", "not watched", "", hint=True)
+    colour = "green" if check["status"] == "healthy" else "red"
+    return Card(title, colour, check["status"], f"Pharos’ own: {check['detail']}", hint=True)
+
+
+def _problems(
+    glimpses: list[glance.Glimpse], tally: glance.Tally, *, may_check: bool
+) -> list[tuple[str, dict[str, Any]]]:
+    found = [
+        (f"problem-{each.service.pk}", {"service": each.service, "may_check": may_check})
+        for each in glimpses
+        if each.service.status in glance.PROBLEMS
+    ]
+    return found[:PROBLEMS_SHOWN] or [("no-problem", {"service": None, "tally": tally})]
+
+
+# --- Log lines ----------------------------------------------------------------------------------------------------
+
+
+class SenderLines(NamedTuple):
     name: str
     colour: int
     lines: int
     share: int  # of the largest, in percent
 
 
-@require_safe
-@never_cache
-@requires(READ)
-def overview(request: HttpRequest) -> HttpResponse:
-    """The page; for htmx the part of it that is new every five seconds."""
-    context = {"cards": _cards(health.readiness()), **_figures()}
-    if "HX-Request" in request.headers:
-        return render(request, "overview.html#figures", context)
-    return render(request, "overview.html", shell(request, "Overview") | context)
+class Figures(NamedTuple):
+    """What was asked of the log store."""
+
+    counted: dict[str, Any]
+    chart: dict[str, Any]
+    senders: list[SenderLines]
+    errors: list[LogRecord]
+    search: Search  # that found them
 
 
-def _cards(readiness: dict[str, Any]) -> list[Card]:
-    checks = readiness["checks"]
-    ill = [TITLES.get(name, name) for name, check in checks.items() if check["status"] != "healthy"]
-    healthy = len(checks) - len(ill)
-    overall = Card(
-        "Pharos", "bad" if ill else "ok", "not ready" if ill else "ready", f"{healthy} of {len(checks)} parts healthy"
-    )
-    return [overall, *(_card(name, check) for name, check in checks.items())]
+_figures: tuple[float, Figures] | None = None
 
 
-def _card(name: str, check: dict[str, Any]) -> Card:
-    colour = "ok" if check["status"] == "healthy" else "bad"
-    latency = f"{check['latency_ms']:.0f} ms" if check["latency_ms"] >= 1 else "under 1 ms"
-    return Card(TITLES.get(name, name), colour, check["status"], f"{check['detail']} · {latency}")
+def _add_lines(live: Fragments) -> None:
+    figures = _recent_figures()
+    live.add("volume", "overview.html#volume", figures.counted)
+    live.add("chart-data", "overview.html#chart_data", {"chart": figures.chart})
+    live.add("senders", "overview.html#senders", {"senders": figures.senders})
+    rows = render_rows(figures.errors, figures.search, timezone.get_current_timezone())
+    live.add("newest-errors", "overview.html#errors", {"errors": rows})
 
 
-def _figures() -> dict[str, Any]:
+def _recent_figures() -> Figures:
+    global _figures
+    if _figures is None or _figures[0] < time.monotonic() - FIGURES_KEPT:
+        _figures = time.monotonic(), _count()
+    return _figures[1]
+
+
+def _count() -> Figures:
     now = clock.now()
     store = log_stores["default"]
     hour = store.histogram(Everything(), start=now - clock.HOUR, end=now, step=clock.MINUTE, deadline=SECONDS)
     minute = store.histogram(Everything(), start=now - clock.MINUTE, end=now, step=clock.MINUTE, deadline=SECONDS)
     errors = parse_search(QueryDict("level=error,fatal&from=-24h"), now=now)
     newest = store.search(errors.node, start=errors.start, limit=ERRORS_SHOWN, deadline=SECONDS)
-    zone = timezone.get_current_timezone()
-    return {
+    counted = {
         "by_level": [
             (level, last_minute, last_hour)
             for level, last_minute, last_hour in zip(LEVELS, minute.totals, hour.totals, strict=True)
         ][::-1],
         "last_minute": sum(minute.totals),
         "last_hour": sum(hour.totals),
-        "chart": charts.data(hour, now - clock.HOUR, now, set(LEVELS)),
-        "errors": render_rows(newest.records, errors, zone),
-        "services": _services(now),
     }
+    chart = charts.data(hour, now - clock.HOUR, now, set(LEVELS))
+    return Figures(counted, chart, _senders(now), list(newest.records), errors)
 
 
-def _services(now: int) -> list[ServiceLines]:
+def _senders(now: int) -> list[SenderLines]:
     counted = (
         log_stores["default"]
-        .values(Everything(), "service", start=now - clock.HOUR, end=now, limit=SERVICES_SHOWN, deadline=SECONDS)
+        .values(Everything(), "service", start=now - clock.HOUR, end=now, limit=SENDERS_SHOWN, deadline=SECONDS)
         .counts
     )
     most = max((lines for _, lines in counted), default=1)
-    return [ServiceLines(name, colour_of(name), lines, max(lines * 100 // most, 1)) for name, lines in counted]
+    return [SenderLines(name, colour_of(name), lines, max(lines * 100 // most, 1)) for name, lines in counted]
+
+
+# --- Pharos itself --------------------------------------------------------------------------------------------------
+
+
+class Part(NamedTuple):
+    title: str
+    colour: str
+    word: str
+    detail: str
+
+
+def _ill(checks: dict[str, Any]) -> list[str]:
+    return [TITLES.get(name, name) for name, check in checks.items() if check["status"] != "healthy"]
+
+
+def _parts(checks: dict[str, Any]) -> list[Part]:
+    return [
+        Part(
+            TITLES.get(name, name), "green" if check["status"] == "healthy" else "red", check["status"], check["detail"]
+        )
+        for name, check in checks.items()
+    ]
 
 
 # --- The banner ---------------------------------------------------------------------------------------------------

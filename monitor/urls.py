@@ -16,6 +16,7 @@ urlpatterns = [
     path("logs/", include("logs.urls")),
     path("services/", include("services.urls")),
     path("services/<int:pk>/lines/", service_lines.lines, name="service-lines"),
+    path("containers/", include("services.container_urls")),
     path("login/", LoginPage.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("admin/", admin.site.urls),

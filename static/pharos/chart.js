@@ -20,7 +20,7 @@
     const font = { color: colour.text, fontSize: 11, fontFamily: "Inter, sans-serif" };
     return {
       animation: false,
-      grid: { left: 8, right: 8, top: 10, bottom: 2, containLabel: true },
+      grid: { left: 8, right: 16, top: 10, bottom: 2, containLabel: true },
       xAxis: {
         type: "time", min: data.start, max: data.end,
         axisLine: { lineStyle: { color: colour.line } }, axisTick: { show: false }, splitLine: { show: false },

@@ -1,17 +1,16 @@
-/* The overview draws its histogram whenever the figures come in anew. */
+/* The start page draws its histogram whenever the figures come in anew; static/pharos/live.js brings them. */
 (() => {
   "use strict";
-  const figures = document.getElementById("figures");
+
+  let drawn = "";
 
   function draw() {
-    const data = document.getElementById("overview-chart-json");
-    if (data) pharosChart(document.getElementById("overview-chart"), JSON.parse(data.textContent));
+    const data = document.getElementById("overview-chart-json")?.textContent;
+    if (!data || data === drawn) return;
+    drawn = data;
+    pharosChart(document.getElementById("overview-chart"), JSON.parse(data));
   }
 
-  // A line that is about to be clicked must not give way to another.
-  figures.addEventListener("htmx:beforeRequest", (event) => {
-    if (document.hidden || document.querySelector("#newest-errors:hover, #newest-errors:focus-within")) event.preventDefault();
-  });
-  document.addEventListener("htmx:afterSettle", (event) => { if (event.target === figures) draw(); });
+  document.querySelector("[data-live]").addEventListener("live:placed", draw);
   draw();
 })();

@@ -1,0 +1,21 @@
+"""The WebSocket of the start page."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.http import QueryDict
+
+from core.fragments import Fragments, LivePage
+from monitor import overview
+from services import live
+
+
+class OverviewConsumer(LivePage):
+    permissions = overview.PERMISSIONS
+    needed = overview.LOOKS
+    groups: ClassVar[list[str]] = [live.GROUP]
+    services_changed = LivePage.tell
+
+    def fragments(self, params: QueryDict) -> Fragments:
+        return overview.fragments(self.rights)

@@ -1,0 +1,232 @@
+"""What the start page says of services: how many are how, the worst of them, and what has changed. Queries, few and
+always as many, whatever there is."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple, TypeVar
+
+from django.db.models import Case, Count, F, IntegerField, QuerySet, Value, When
+from django.utils import timezone
+from django.utils.safestring import SafeString
+
+from core import clock
+from services import availability, sparklines
+from services.models import Category, Check, ContainerEvent, Service, StatusChange
+from services.status import COLOURS, ORDER, Status
+
+CARDS_MAX: Final = 24
+CHANGES_MAX: Final = 12
+UPTIME: Final = timedelta(days=30)
+KNOWN_MAX: Final = 1_000
+PROBLEMS: Final = (Status.DOWN, Status.DEGRADED)
+Row = TypeVar("Row", StatusChange, ContainerEvent)
+# What requirement 87's cards are about, by title.
+GROUPS: Final = {
+    "Database": (Category.DATABASE,),
+    "Cache": (Category.CACHE,),
+    "External APIs": (Category.EXTERNAL,),
+}
+RANK: Final = Case(
+    *(When(status=status, then=Value(rank)) for rank, status in enumerate(ORDER)),
+    default=Value(len(ORDER)),
+    output_field=IntegerField(),
+)
+
+BEGAN: Final = Case(When(status__in=PROBLEMS, then=F("status_since")))
+
+
+class Tally(NamedTuple):
+    """How many services are how."""
+
+    by_status: Counter[str]
+
+    @property
+    def total(self) -> int:
+        return sum(self.by_status.values())
+
+    @property
+    def problems(self) -> int:
+        return sum(self.by_status[status] for status in PROBLEMS)
+
+    @property
+    def healthy(self) -> int:
+        return self.by_status[Status.HEALTHY]
+
+    @property
+    def worst(self) -> Status | None:
+        return next((status for status in ORDER if self.by_status[status]), None)
+
+    def parts(self) -> list[tuple[Status, str, int]]:
+        """(status, its colour, number), problems first, without those that are nowhere."""
+        return [(status, COLOURS[status], self.by_status[status]) for status in ORDER if self.by_status[status]]
+
+
+class Group(NamedTuple):
+    """A category's services at a glance."""
+
+    tally: Tally
+    worst: Service | None
+    latency_us: int | None  # of the worst; of all when all are well, the highest
+
+
+class Past(NamedTuple):
+    """What a service did, drawn."""
+
+    minute: int  # of the drawing
+    status_since: datetime
+    uptime: str  # of the last 30 days: "99.98 %"; empty if nothing is known
+    strip: SafeString  # of the last 90 days
+    line: SafeString  # its latency in the last half hour
+
+
+class Glimpse(NamedTuple):
+    """A service as its card shows it."""
+
+    service: Service
+    latency_us: int | None
+    past: Past
+
+
+class Change(NamedTuple):
+    """Something that happened, newest first in lists."""
+
+    key: str
+    at: datetime
+    colour: str
+    subject: str
+    text: str
+    outcome: str  # stands out at the end
+    service: int | None
+    container: int | None
+
+
+def worst_first() -> QuerySet[Service]:
+    """Of problems the newest first: what has just begun is what somebody looks for."""
+    return Service.objects.order_by(RANK, BEGAN.desc(nulls_last=True), "name")
+
+
+def tallies() -> tuple[Tally, Mapping[str, Tally]]:
+    """Of all services, and of each category."""
+    counted: dict[str, Counter[str]] = defaultdict(Counter)
+    for category, status, number in Service.objects.order_by().values_list("category", "status").annotate(Count("pk")):
+        counted[category][status] = number
+    return Tally(sum(counted.values(), Counter())), {name: Tally(counts) for name, counts in counted.items()}
+
+
+def groups(by_category: Mapping[str, Tally]) -> dict[str, Group | None]:
+    """By the titles of GROUPS; None where nothing is watched."""
+    wanted = [category for categories in GROUPS.values() for category in categories]
+    members: dict[str, list[Service]] = defaultdict(list)
+    for service in worst_first().filter(category__in=wanted)[:100]:
+        members[service.category].append(service)
+    latencies = latest_latencies(service.pk for listed in members.values() for service in listed)
+    found: dict[str, Group | None] = {}
+    for title, categories in GROUPS.items():
+        listed = [service for category in categories for service in members[category]]
+        tally = Tally(sum((by_category[c].by_status for c in categories if c in by_category), Counter()))
+        measured = [latencies[service.pk][1] for service in listed if service.pk in latencies]
+        found[title] = Group(tally, listed[0], max(measured, default=None)) if listed else None
+    return found
+
+
+def glimpses(now: datetime) -> list[Glimpse]:
+    """The first cards, the worst first."""
+    services = list(worst_first()[:CARDS_MAX])
+    latencies = latest_latencies(service.pk for service in services)
+    pasts = _pasts(services, latencies, now)
+    return [Glimpse(service, latencies.get(service.pk, (0, None))[1], pasts[service.pk]) for service in services]
+
+
+_known: dict[tuple[int, str], Past] = {}  # by service and time zone: what this process has drawn last
+
+
+def _pasts(services: Sequence[Service], latencies: Mapping[int, tuple[int, int]], now: datetime) -> dict[int, Past]:
+    """By service. Drawn once a minute, and when the status is another: a page that lives asks each second."""
+    zone, minute = timezone.get_current_timezone_name(), clock.micros(now) // clock.MINUTE
+    stale = [each for each in services if not _is_fresh(_known.get((each.pk, zone)), each, minute)]
+    if stale:
+        lines = sparklines.latencies([latencies[each.pk][0] for each in stale if each.pk in latencies], now)
+        uptimes = availability.for_services(stale, now - UPTIME, now)
+        strips = availability.strip([each.pk for each in stale], now)
+        if len(_known) > KNOWN_MAX:
+            _known.clear()
+        for each in stale:
+            line = lines.get(latencies[each.pk][0]) if each.pk in latencies else None
+            strip, uptime = sparklines.strip(strips[each.pk]), _percent(uptimes[each.pk].uptime)
+            _known[each.pk, zone] = Past(
+                minute, each.status_since, uptime, strip, line.svg() if line else SafeString("")
+            )
+    return {each.pk: _known[each.pk, zone] for each in services}
+
+
+def _is_fresh(past: Past | None, service: Service, minute: int) -> bool:
+    return past is not None and (past.minute, past.status_since) == (minute, service.status_since)
+
+
+def _percent(uptime: float | None) -> str:
+    """Two decimals, never rounded up: "100 %" is without any outage."""
+    if uptime is None:
+        return ""
+    return "100 %" if uptime >= 100 else f"{math.floor(uptime * 100) / 100:.2f} %"
+
+
+def latest_latencies(services: Iterable[int]) -> dict[int, tuple[int, int]]:
+    """Service → (check, µs of its newest answer), of the first check that measured."""
+    found: dict[int, tuple[int, int]] = {}
+    checks = Check.objects.filter(service__in=list(services), enabled=True, latency_us__isnull=False)
+    for service, check, latency in checks.order_by("pk").values_list("service", "pk", "latency_us"):
+        found.setdefault(service, (check, latency or 0))
+    return found
+
+
+def changes(since: datetime, *, containers: bool) -> list[Change]:
+    """What happened to services, and to containers if wanted; the newest."""
+    found = [_of_service(each) for each in _newest(StatusChange.objects.select_related("service"), since)]
+    if containers:
+        events = ContainerEvent.objects.exclude(kind=ContainerEvent.Kind.CREATE).select_related("container", "service")
+        found += [_of_container(each) for each in _newest(events, since)]
+    return sorted(found, key=lambda change: change.at, reverse=True)[:CHANGES_MAX]
+
+
+def _newest(rows: QuerySet[Row], since: datetime) -> Sequence[Row]:
+    return list(rows.filter(at__gte=since).order_by("-at", "-pk")[:CHANGES_MAX])
+
+
+def _of_service(change: StatusChange) -> Change:
+    old = Status(change.old).label
+    return Change(
+        f"change-{change.pk}", change.at, change.colour, change.service.name, f"{old} →",
+        str(Status(change.new).label), change.service_id, None,
+    )  # fmt: skip
+
+
+EVENT_COLOURS: Final = {
+    ContainerEvent.Kind.DIE: "red",
+    ContainerEvent.Kind.OOM: "red",
+    ContainerEvent.Kind.RESTART_LOOP: "red",
+    ContainerEvent.Kind.HEALTH: "yellow",
+    ContainerEvent.Kind.PAUSE: "grey",
+    ContainerEvent.Kind.DESTROY: "grey",
+    ContainerEvent.Kind.START: "green",
+    ContainerEvent.Kind.UNPAUSE: "green",
+    ContainerEvent.Kind.DEPLOY: "blue",
+}
+
+
+def event_colour(event: ContainerEvent) -> str:
+    if event.kind == ContainerEvent.Kind.HEALTH and event.detail == "healthy":
+        return "green"
+    if event.kind == ContainerEvent.Kind.DIE and event.detail.endswith(("exit code 0", "with 0")):
+        return "grey"
+    return EVENT_COLOURS.get(ContainerEvent.Kind(event.kind), "grey")
+
+
+def _of_container(event: ContainerEvent) -> Change:
+    return Change(
+        f"event-{event.pk}", event.at, event_colour(event), event.container.name,
+        str(ContainerEvent.Kind(event.kind).label), event.detail, event.service_id, event.container_id,
+    )  # fmt: skip

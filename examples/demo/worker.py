@@ -32,7 +32,7 @@ async def work(log: RedisLogger) -> None:
         try:
             found = await asyncio.to_thread(_next)
         except redis.RedisError as error:
-            await log.error("Queue Unreachable", f"No receipt can be taken from {fleet.QUEUE}: {error}", error)
+            await log.error("Queue Unreachable", str(error), error, {"queue": fleet.QUEUE})
             await asyncio.sleep(1.0)
             continue
         if found:

@@ -59,7 +59,7 @@ def test_the_cause_of_an_outage_is_found_on_the_pages_alone(page: Page, demo: Pr
     # The address that is wrong: its last lines.
     lines = page.locator("#service-lines")
     expect(lines).to_contain_text("Queue Unreachable")
-    expect(lines).to_contain_text("127.0.0.1:1. Connection refused")
+    expect(lines).to_contain_text("connecting to 127.0.0.1:1. Connection refused")
 
     breaking.heal()
     expect(head.locator("h1 .dot.green")).to_be_visible()

@@ -20,6 +20,7 @@ class Command(up.Command):
             **up.environment(redis_port),
             "PHAROS_REDIS_URL": settings.REDIS_URL,
             "PHAROS_LOG_STREAM": settings.LOG_STREAMS[0],
+            "PHAROS_ENV": "production",  # lines are sent, not printed
             "PHAROS_STDERR": "0",  # the terminal is for what is typed there
         }
         run = ("-m", "examples.demo", "run")

@@ -68,9 +68,9 @@ def test_tasks_of_forked_workers_send_their_lines_once(redis_client: redis.Redis
     with worker(tmp_path) as process, client.connection_for_write() as connection:
         for number in range(20):
             client.send_task("order", [number], queue="shop-test", connection=connection)
-        until(lambda: len(sent(redis_client)) >= 21, seconds=30)
+        until(lambda: len(sent(redis_client)) >= 21, seconds=60)
         client.send_task("order", [20], queue="shop-test", connection=connection)
-        until(lambda: len(sent(redis_client)) >= 22)
+        until(lambda: len(sent(redis_client)) >= 22, seconds=60)
         process.terminate()
         process.wait(30)
     lines = sent(redis_client)

@@ -10,13 +10,16 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
 export PYTHON
 
-.PHONY: help up test lint format fuzz lock clean
+.PHONY: help up demo test lint format fuzz lock clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: $(VENV)/.installed ## Starts Pharos at http://127.0.0.1:8000/, until Ctrl-C
 	@exec scripts/up $(BIN)/python
+
+demo: $(VENV)/.installed ## Starts Pharos with five small services to watch and to break, until Ctrl-C
+	@export PHAROS_DATA_DIR="$${PHAROS_DATA_DIR:-var/demo}" && exec scripts/up $(BIN)/python demo
 
 test: ## Installs what the tests need, then runs the checks and all tests
 	@scripts/test-system

@@ -26,9 +26,10 @@ KEY = "pharos_only-for-the-tests"
 
 
 class Product:
-    """A running Pharos. `environment` is added to what it is started with."""
+    """A running Pharos. `environment` is added to what it is started with; `command` is one of manage.py."""
 
-    def __init__(self, directory: Path, **environment: str) -> None:
+    def __init__(self, directory: Path, command: str = "up", **environment: str) -> None:
+        self.command = command
         self.directory = directory
         self.port = valkey.free_port()
         self.redis_port = valkey.free_port()
@@ -50,7 +51,7 @@ class Product:
     def start(self) -> None:
         with self.output.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "manage.py", "up"],
+                [sys.executable, "manage.py", self.command],
                 cwd=ROOT,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
@@ -119,9 +120,9 @@ def _children(pid: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def running(**environment: str) -> Iterator[Product]:
+def running(command: str = "up", **environment: str) -> Iterator[Product]:
     with tempfile.TemporaryDirectory(prefix="pharos-product-", ignore_cleanup_errors=True) as directory:
-        product = Product(Path(directory), **environment)
+        product = Product(Path(directory), command, **environment)
         try:
             product.start()
             yield product

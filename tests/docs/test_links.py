@@ -27,6 +27,7 @@ FOLDERS = (
     "tests/",
     "benchmarks/",
     "docs/",
+    "examples/",
 )
 SUFFIXES = (".md", ".py", ".toml", ".lock", ".example")
 

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,9 @@ class Gathered:
 
     def put(self, line: dict[str, Any]) -> None:
         self.lines.append(json.loads(json.dumps(line)))
+
+    def put_later(self, make: Callable[[], dict[str, Any]], size: int) -> None:
+        self.put(make())
 
     def flush(self, seconds: float = 0.0) -> bool:
         return True

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import redis
 from django.conf import settings
-from pharos_client import PharosHandler, Settings
+from pharos_client import PharosHandler, Settings, bound_context
+from pharos_client import sender as sender_module
 from pharos_client.breaker import FAILURES, WAIT, WAIT_MAX, Breaker, State
 from pharos_client.sender import Sender
 from pharos_client.transports import AwayError, RedisTransport, RefusedError
@@ -369,3 +370,62 @@ def test_a_child_of_multiprocessing_sends_its_last_lines(redis_client: redis.Red
     done = run(MULTIPROCESSING, settings.REDIS_URL)
     assert (done.returncode, done.stderr) == (0, "")
     assert messages(redis_client) == ["child"]
+
+
+# --- Lines that are made later ---------------------------------------------------------------------------------------
+
+
+def test_a_line_is_what_it_was_when_it_was_logged(redis_client: redis.Redis) -> None:
+    class Shouting(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            record.msg, record.args = "CHANGED", ()
+
+    handler = PharosHandler("shop", redis_url=settings.REDIS_URL)
+    log = logging.Logger("shop")
+    log.addHandler(handler)
+    log.addHandler(Shouting())
+    items, order = ["apple"], {"number": 7}
+    with bound_context(user_id="u-7"):
+        log.info("Bought %s", items, extra={"order": order})
+        log.info("Paid %s", 7, extra={"cents": 250})
+    items.append("pear")
+    order["number"] = 8
+    handler.flush()
+    first, second = sent(redis_client)
+    assert (first["message"], first["metadata"]) == ("Bought ['apple']", {"user_id": "u-7", "order": {"number": 7}})
+    assert (second["message"], second["metadata"]) == ("Paid 7", {"user_id": "u-7", "cents": 250})
+    handler.close()
+
+
+def test_a_line_that_can_not_be_made_says_so_and_holds_up_no_other(stand: Stand) -> None:
+    def broken() -> dict[str, Any]:
+        raise ValueError("no line")
+
+    sender = sender_of(stand)
+    sender.put_later(broken, 10)
+    sender.put_later(line, 10)
+    assert sender.flush()
+    assert b'"message":"ValueError: no line"' in stand.lines[0]
+    assert b'"message":"hello"' in stand.lines[1]
+    sender.close()
+
+
+def test_lines_that_were_not_made_yet_are_written_at_the_end(stand: Stand, capfd: pytest.CaptureFixture[str]) -> None:
+    stand.open.clear()
+    sender = sender_of(stand, batch_lines=1)
+    for number in range(3):
+        sender.put_later(lambda number=number: line(f"line {number}"), 10)  # type: ignore[misc]
+    sender.close(0.1)
+    written = capfd.readouterr().err
+    assert [written.count(f'"message":"line {number}"') for number in range(3)] == [1, 1, 1]
+    assert "3 lines were not sent before the end" in written
+
+
+def test_a_line_that_comes_while_the_thread_rests_wakes_it(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender_module, "LINGER", 0.0)
+    sender = sender_of(stand, batch_seconds=0.01)
+    for number in range(3):
+        sender.put(line(f"line {number}"))
+        until(lambda number=number: len(stand.lines) == number + 1)  # type: ignore[misc]
+        until(lambda: sender._sleeps)
+    sender.close()

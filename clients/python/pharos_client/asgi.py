@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from pharos_client import metrics
 from pharos_client.context import fresh_context
 from pharos_client.requests import Exchange, identity
 
@@ -53,3 +54,55 @@ class PharosMiddleware:
             exchange.answered(500, error)
             raise
         exchange.answered(status)
+
+
+class MetricsMiddleware:
+    """Counts HTTP requests, and answers `GET /metrics` with the numbers (`path`; None: somebody else does).
+
+    `route` gives the template of a request's address; the default knows where FastAPI leaves it.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        path: str | None = "/metrics",
+        route: Callable[[Message], str | None] | None = None,
+        registry: metrics.Registry = metrics.registry,
+    ) -> None:
+        self.app, self._path, self._route = app, path, route or _route
+        self._requests = metrics.Requests(registry)
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+        elif scope["path"] == self._path:
+            await _tell(self._requests.registry.text(), send)
+        else:
+            await self._count(scope, receive, send)
+
+    async def _count(self, scope: Message, receive: Receive, send: Send) -> None:
+        ended, status, error = self._requests.begun(), 500, None
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, answer)
+        except Exception as raised:
+            status, error = 500, raised
+            raise
+        finally:
+            ended(scope["method"], self._route(scope), status, error)
+
+
+def _route(scope: Message) -> str | None:
+    return getattr(scope.get("route"), "path", None)
+
+
+async def _tell(text: str, send: Send) -> None:
+    headers = [(b"content-type", metrics.CONTENT_TYPE.encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": text.encode()})

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -23,6 +24,9 @@ class Console:
             stream = sys.stderr
             coloured = stream.isatty() and not os.environ.get("NO_COLOR")
             stream.write(f"{pretty(line, coloured=coloured)}\n")
+
+    def put_later(self, make: Callable[[], Line], size: int) -> None:
+        self.put(make())
 
     def flush(self, seconds: float = 0.0) -> bool:
         with suppress(Exception):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 
-from pharos_client import lines, values, ways
+from pharos_client import context, lines, values, ways
 from pharos_client.settings import DEVELOPMENT, Settings
 from pharos_client.values import Cleaner
 
@@ -64,18 +65,24 @@ class PharosHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self.way.put(self._line(record))
+            extra = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+            more = {**context.current(), **extra}
+            if record.stack_info:
+                more["stack_info"] = record.stack_info
+            size = _plain_size(record, more)
+            if size is None:
+                self.way.put(self._line(record, more))
+            else:
+                # Another handler may change the record, so this is a copy.
+                self.way.put_later(partial(self._line, _copy(record), more), size)
         except Exception:  # noqa: BLE001 - a bad line must not hurt who logs it
             self.handleError(record)
 
-    def _line(self, record: logging.LogRecord) -> lines.Line:
-        more = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+    def _line(self, record: logging.LogRecord, more: Mapping[str, Any]) -> lines.Line:
         try:
             message = record.getMessage()
         except Exception:  # noqa: BLE001 - arguments that don't fit the text
             message, more = values.text(record.msg), {**more, "args": record.args}
-        if record.stack_info:
-            more["stack_info"] = record.stack_info
         return lines.make(
             self._cleaner,
             level=level_of(record.levelno),
@@ -94,6 +101,22 @@ class PharosHandler(logging.Handler):
     def close(self) -> None:
         self.way.close()
         super().close()
+
+
+def _plain_size(record: logging.LogRecord, more: Mapping[str, Any]) -> int | None:
+    """About how many bytes its line will have, if it may be made later: nothing of it can change until then."""
+    if record.exc_info or record.exc_text or type(record) is not logging.LogRecord or type(record.args) is not tuple:
+        return None
+    return values.plain_size((record.msg, *record.args, *more.values())) if type(record.msg) is str else None
+
+
+def _copy(record: logging.LogRecord) -> logging.LogRecord:
+    """With what a line needs, and no more."""
+    copy = object.__new__(logging.LogRecord)
+    copy.msg, copy.args, copy.name = record.msg, record.args, record.name
+    copy.levelno, copy.created = record.levelno, record.created
+    copy.exc_info = copy.exc_text = None
+    return copy
 
 
 def level_of(number: int) -> str:

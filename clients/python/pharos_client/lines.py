@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pharos_client import context, values
+from pharos_client import values
 from pharos_client.values import Cleaner
 
 LINE_MAX: Final = 256 << 10  # bytes; Pharos takes 1 MiB
@@ -43,7 +43,7 @@ def make(
     at: float | None = None,
 ) -> Line:
     """`more` is the metadata; what is named like a field of the line becomes that field. `at` is in seconds."""
-    metadata = cleaner.clean({**context.current(), **(more or {})})
+    metadata = cleaner.clean(more or {})
     line: Line = {
         "timestamp": now() if at is None else int(at * 1e6),
         "level": level,
@@ -61,6 +61,17 @@ def make(
     if metadata:
         line["metadata"] = metadata
     return line
+
+
+def unmade(service: str, error: Exception) -> Line:
+    """Instead of a line that could not be made."""
+    return {
+        "timestamp": now(),
+        "level": "error",
+        "service": service,
+        "title": "A line could not be made",
+        "message": f"{type(error).__name__}: {error}",
+    }
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode

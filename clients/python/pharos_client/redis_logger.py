@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pharos_client import lines, ways
-from pharos_client.context import set_context
+from pharos_client.context import current, set_context
 from pharos_client.settings import Settings
 from pharos_client.values import Cleaner, error
 
@@ -78,12 +78,11 @@ class RedisLogger:
                 service=self.settings.service,
                 logger=self.name,
                 message=message,
-                more={**(metadata or {}), "title": title},
+                more={**current(), **(metadata or {}), "title": title},
                 error=error(exception) if exception else None,
             )
         except Exception as wrong:  # noqa: BLE001 - metadata that is no mapping, for instance
-            line = {"timestamp": lines.now(), "level": "error", "service": self.settings.service,
-                    "title": "A line could not be made", "message": f"{type(wrong).__name__}: {wrong}"}  # fmt: skip
+            line = lines.unmade(self.settings.service, wrong)
         self._way.put(line)
 
     def flush(self, seconds: float = 2.0) -> bool:

@@ -1,7 +1,8 @@
 """Lines on their way: a bounded buffer, and a thread that sends what is in it in batches.
 
 Who logs only appends to the buffer. Everything that may take time or fail is done by the thread, which starts with the
-first line, in each process anew.
+first line, in each process anew. While lines come it looks for them by itself: to wake a thread costs whoever does it
+as much as the rest of the call.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import threading
 import time
 import weakref
 from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -25,18 +27,21 @@ from pharos_client.values import Cleaner
 
 BATCH_BYTES: Final = 1 << 20
 EXIT_SECONDS: Final = 2.0
+LINGER: Final = 1.0  # seconds after the last line in which the thread looks for more
+TURN: Final = 8  # lines that the thread makes before others get their turn
 SAY_EVERY: Final = 60.0  # seconds before a sentence about the same thing is written again
+
+
+Item = bytes | Callable[[], Line]  # a line, or what makes it
 
 
 @dataclass
 class _Batch:
-    lines: list[bytes] = field(default_factory=list)
+    items: list[Item] = field(default_factory=list)
+    lines: list[bytes] = field(default_factory=list)  # of the items, once they are made
+    size: int = 0  # bytes; until then about
     is_late: bool = False  # tried before, and written to stderr
     may_go: bool = True  # the breaker allows to send it
-
-    @property
-    def size(self) -> int:
-        return sum(map(len, self.lines))
 
 
 class Sender:
@@ -51,13 +56,15 @@ class Sender:
 
     def _begin(self) -> None:
         # Reentrant: a signal handler or a destructor may log while its own thread is in here.
-        self._changed = threading.Condition(threading.RLock())
-        self._fresh: deque[tuple[float, bytes]] = deque()  # with the time when it was put in
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        self._fresh: deque[tuple[float, Item, int]] = deque()  # with the time when it was put in, and its size
         self._late: deque[bytes] = deque()
         self._sending = _Batch()
         self._bytes = 0  # of all three
         self._dropped = 0
         self._hurries = self._closing = False
+        self._sleeps = False  # the thread, for longer than a batch may wait
         self._breaker = Breaker()
         self._thread: threading.Thread | None = None
         self._ident = 0
@@ -70,31 +77,46 @@ class Sender:
     # --- Who logs --------------------------------------------------------------------------------------------------
 
     def put(self, line: Line) -> None:
+        try:
+            data = lines.encoded(line)
+        except Exception as error:  # noqa: BLE001 - whoever logs has other things to do
+            data = lines.encoded(lines.unmade(self._settings.service, error))
+        self._put(data, len(data))
+
+    def put_later(self, make: Callable[[], Line], size: int) -> None:
+        """The thread makes the line, unless it has enough to do. `size` is about the line's bytes."""
+        if len(self._fresh) < self._settings.batch_lines:
+            self._put(make, size)
+        else:
+            data = self._made(make)
+            self._put(data, len(data))
+
+    def _put(self, item: Item, size: int) -> None:
         if threading.get_ident() == self._ident:
             return  # told of the sending itself: it would be sent, and told of, and sent
         try:
-            data = lines.encoded(line)
-            with self._changed:
-                self._add(data)
+            with self._lock:
+                self._add(item, size)
                 if self._thread is None:
                     self._start()
-        except Exception as error:  # noqa: BLE001 - whoever logs has other things to do
+        except Exception as error:  # noqa: BLE001 - see above
             self._say("put", f"a line could not be taken ({type(error).__name__}: {error})")
 
-    def _add(self, data: bytes) -> None:
-        self._fresh.append((time.monotonic(), data))
-        self._bytes += len(data)
+    def _add(self, item: Item, size: int) -> None:
+        self._fresh.append((time.monotonic(), item, size))
+        self._bytes += size
         self._bound()
-        if len(self._fresh) in (1, self._settings.batch_lines):
+        if self._sleeps or len(self._fresh) == self._settings.batch_lines:
+            self._sleeps = False
             self._changed.notify_all()
 
     def _bound(self) -> None:
         """Drops the oldest lines that are too many. What is being sent can't be dropped any more."""
         while self._late or self._fresh:
-            waiting = len(self._fresh) + len(self._late) + len(self._sending.lines)
+            waiting = len(self._fresh) + len(self._late) + len(self._sending.items)
             if waiting <= self._settings.buffer_lines and self._bytes <= self._settings.buffer_bytes:
                 return
-            self._bytes -= len(self._late.popleft() if self._late else self._fresh.popleft()[1])
+            self._bytes -= len(self._late.popleft()) if self._late else self._fresh.popleft()[2]
             self._dropped += 1
 
     def flush(self, seconds: float = EXIT_SECONDS) -> bool:
@@ -104,7 +126,7 @@ class Sender:
             self._changed.notify_all()
             self._changed.wait_for(self._rests, seconds)
             self._hurries = False
-            return not (self._fresh or self._late or self._sending.lines)
+            return not (self._fresh or self._late or self._sending.items)
 
     def close(self, seconds: float = EXIT_SECONDS) -> None:
         """Sends what is left. What can't be sent in this time is written to stderr."""
@@ -114,22 +136,21 @@ class Sender:
         if self.flush(seconds):
             return
         with self._changed:
-            left = [*self._late, *(data for _, data in self._fresh)]
-            unwritten = [data for _, data in self._fresh]
+            unwritten = [item for _, item, _ in self._fresh]
+            number = len(self._sending.items) + len(self._late) + len(unwritten)
             if not self._sending.is_late:
-                unwritten = [*self._sending.lines, *unwritten]
+                unwritten = [*self._sending.items, *unwritten]
                 self._sending.is_late = True
-            number = len(left) + len(self._sending.lines)
             self._fresh.clear()
             self._late.clear()
             self._bytes = self._sending.size
-        self._echo(unwritten)
+        self._echo(map(self._made, unwritten))
         stderr.write([f"pharos_client: {number:,} lines were not sent before the end".encode()])
 
     def _rests(self) -> bool:
         if self._thread is None:
             return True
-        if self._fresh or self._sending.lines:
+        if self._fresh or self._sending.items:
             return False
         return not self._late or (self._breaker.state is State.OPEN and not self._is_due(time.monotonic()))
 
@@ -141,7 +162,7 @@ class Sender:
         try:
             thread.start()
         except RuntimeError:  # the interpreter ends, or there are too many threads
-            self._echo([data for _, data in self._fresh])
+            self._echo([self._made(item) for _, item, _ in self._fresh])
             self._fresh.clear()
             self._bytes = 0
             return
@@ -166,13 +187,28 @@ class Sender:
     def _next(self) -> _Batch | None:
         """Waits for a batch; None when there will be no more."""
         with self._changed:
+            lingers = time.monotonic() + LINGER
             while not self._is_due(now := time.monotonic()):
                 wait = self._wait(now)
                 if wait is None and self._closing:
                     return None
+                look = self._settings.batch_seconds
+                if now < lingers and (wait is None or wait > look):
+                    wait = look
+                self._sleeps = wait is None or wait > look
                 self._changed.wait(wait)
-            self._sending = self._taken(now)
-            return self._sending
+            self._sleeps = False
+            batch = self._sending = self._taken(now)
+        for place, item in enumerate(batch.items, 1):
+            batch.lines.append(self._made(item))
+            # With a backlog a turn given away may come back milliseconds later, and lines would be dropped.
+            if not place % TURN and len(self._fresh) < self._settings.batch_lines:
+                time.sleep(0)
+        with self._changed:
+            size = sum(map(len, batch.lines))
+            self._bytes += size - batch.size
+            batch.size = size
+        return batch
 
     def _is_due(self, now: float) -> bool:
         wait = self._wait(now)
@@ -191,16 +227,26 @@ class Sender:
     def _taken(self, now: float) -> _Batch:
         may_go = self._breaker.allows(now)
         batch = _Batch(is_late=may_go and bool(self._late), may_go=may_go)
-        size = 0
-        while len(batch.lines) < self._settings.batch_lines and size < BATCH_BYTES:
+        while len(batch.items) < self._settings.batch_lines and batch.size < BATCH_BYTES:
             if batch.is_late and self._late:
-                batch.lines.append(self._late.popleft())
+                late = self._late.popleft()
+                batch.items.append(late)
+                batch.size += len(late)
             elif not batch.is_late and self._fresh:
-                batch.lines.append(self._fresh.popleft()[1])
+                _, item, size = self._fresh.popleft()
+                batch.items.append(item)
+                batch.size += size
             else:
                 break
-            size += len(batch.lines[-1])
         return batch
+
+    def _made(self, item: Item) -> bytes:
+        if isinstance(item, bytes):
+            return item
+        try:
+            return lines.encoded(item())
+        except Exception as error:  # noqa: BLE001 - a bad line must not hold up the others
+            return lines.encoded(lines.unmade(self._settings.service, error))
 
     def _deliver(self, batch: _Batch) -> None:
         if not batch.may_go:
@@ -243,7 +289,8 @@ class Sender:
             if dropped:
                 self._dropped += dropped
             elif self._dropped:
-                self._add(self._told_of_drops())
+                told = self._told_of_drops()
+                self._add(told, len(told))
                 self._dropped = 0
             self._changed.notify_all()
 
@@ -261,7 +308,7 @@ class Sender:
 
     # --- Words to the operator -------------------------------------------------------------------------------------
 
-    def _echo(self, batch: list[bytes]) -> None:
+    def _echo(self, batch: Iterable[bytes]) -> None:
         if self._settings.stderr:
             stderr.write(batch)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from structlog import DropEvent
 
-from pharos_client import lines, values, ways
+from pharos_client import context, lines, values, ways
 from pharos_client.settings import Settings
 from pharos_client.values import Cleaner
 
@@ -43,7 +43,7 @@ class PharosProcessor:
             message=event.pop("event", ""),
             logger=values.text(event.pop("logger", "")),
             error=_error(event.pop("exc_info", None), event.pop("exception", None)),
-            more=event,
+            more={**context.current(), **event},
         )
 
 

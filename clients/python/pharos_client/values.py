@@ -23,7 +23,26 @@ NODES: Final = 5_000  # of one line
 TEXT: Final = 32_768  # characters of one text
 STACK: Final = 131_072
 _MORE: Final = "…"
+_INT: Final = 1 << 63
+_PLAIN: Final = frozenset({bool, float, type(None)})
+_ABOUT: Final = 24  # characters of a number, or of a text's name
 _AS_TEXT: Final = (UUID, Decimal, PurePath)
+
+
+def plain_size(values: Iterable[Any]) -> int | None:
+    """About how many characters these values have; None unless each is of a kind that can't change, and bounded."""
+    size = 0
+    for value in values:
+        kind = type(value)
+        if kind is str:
+            size += len(value)
+        elif kind is int:
+            if not -_INT < value < _INT:
+                return None
+        elif kind not in _PLAIN:
+            return None
+        size += _ABOUT
+    return size
 
 
 class Cleaner:

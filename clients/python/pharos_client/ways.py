@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from pharos_client import transports
@@ -14,6 +15,9 @@ from pharos_client.settings import Settings
 class Way(Protocol):
     def put(self, line: Line) -> None:
         """Takes a line at once and never raises."""
+
+    def put_later(self, make: Callable[[], Line], size: int) -> None:
+        """Takes a line of about `size` bytes that is made when there is time, from values that can't change."""
 
     def flush(self, seconds: float = 2.0) -> bool:
         """True if nothing is left."""

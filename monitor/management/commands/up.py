@@ -56,8 +56,7 @@ class Command(BaseCommand):
         await_port(settings.HOST, settings.PORT)
         if settings.EMBEDDED_REDIS:
             await_valkey_end()
-        prepare.migrate(self.say)
-        prepare.collect_static(self.say)
+        self.prepare()
         made = bootstrap.first_start()
         # As late as can be: another start may be looking for a port, too.
         redis_port = valkey.free_port(settings.VALKEY_PORT) if settings.EMBEDDED_REDIS else None
@@ -66,10 +65,17 @@ class Command(BaseCommand):
             {
                 "banner": bootstrap.banner(made, redis_port),
                 "instead": bootstrap.credentials(made),
-                "processes": processes(redis_port),
+                "processes": self.processes(redis_port),
             },
             lock,
         )
+
+    def prepare(self) -> None:
+        prepare.migrate(self.say)
+        prepare.collect_static(self.say)
+
+    def processes(self, redis_port: int | None) -> Plan:
+        return processes(redis_port)
 
     def say(self, line: str) -> None:
         self.stdout.write(line)

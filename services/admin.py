@@ -70,6 +70,7 @@ class MayCheck:
 def make_due(checks: QuerySet[Check]) -> int:
     """A worker asks them within a second or two. The number of those that are asked at all."""
     rows = Check.objects.filter(pk__in=checks.order_by().values("pk"), enabled=True, service__paused=False)
+    rows = rows.exclude(kind__in=polling.PASSIVE)
     return rows.update(due_at=clock.now(), claim="")
 
 

@@ -216,13 +216,14 @@ def finds() -> list[dict[str, Any]]:
             "state": container_list.state_of(each.container),
             "plan": each.plan,
             "changed": each.changed,
+            "problems": each.problems,
         }
         for each in discovery.found()[:FINDS_MAX]
     ]
     return sorted(
         listed,
         key=lambda find: (
-            not find["plan"].problems,
+            not find["problems"],
             not (find["plan"].service or find["container"].service_id),
             find["container"].name.lower(),
         ),

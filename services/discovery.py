@@ -157,7 +157,7 @@ class _Writer:
         known = self.checks[service.pk]
         touched = False
         for name, (planned, container) in wanted.items():
-            values = {**{field: getattr(planned, field) for field in CHECK_FIELDS[:-1]}, "enabled": True}
+            values = _check_values(planned)
             check = known.get(name)
             if check is None:
                 if values["target"]:
@@ -221,11 +221,15 @@ def _planned(containers: Sequence[Container]) -> dict[str, tuple[PlannedCheck, C
     return found
 
 
+def _check_values(planned: PlannedCheck) -> dict[str, Any]:
+    return {**{field: getattr(planned, field) for field in CHECK_FIELDS[:-1]}, "enabled": True}
+
+
 def _make(service: Service, name: str, values: Mapping[str, Any], container: Container) -> bool:
     check = Check(
         service=service, name=name, managed_by=_maker(container), from_labels=dict(values), **values,
     )  # fmt: skip
-    if not _is_valid(check):
+    if _refusal(check):
         return False
     check.save()
     return True
@@ -235,7 +239,7 @@ def _bring(check: Check, values: Mapping[str, Any]) -> bool:
     before = {field: getattr(check, field) for field in CHECK_FIELDS}
     remembered = dict(check.from_labels)
     _take_over(check, values)
-    if check.from_labels == remembered or not _is_valid(check):
+    if check.from_labels == remembered or _refusal(check):
         return False
     check.save(update_fields=[*CHECK_FIELDS, "from_labels"])
     return before != {field: getattr(check, field) for field in CHECK_FIELDS}
@@ -250,14 +254,14 @@ def _take_over(row: Service | Check, values: Mapping[str, Any]) -> None:
     row.from_labels = {**last, **values}
 
 
-def _is_valid(check: Check) -> bool:
-    """Labels are judged as a form would be."""
+def _refusal(check: Check) -> str:
+    """Labels are judged as a form would be: why there can't be such a check, "" if there can."""
     try:
         check.clean_fields(exclude=["service", "kind"])
         check.clean()
-    except ValidationError:
-        return False
-    return True
+    except ValidationError as error:
+        return " ".join(error.messages)
+    return ""
 
 
 # --- What was found ------------------------------------------------------------------------------------------------
@@ -270,6 +274,7 @@ class Found(msgspec.Struct, frozen=True):
     plan: Plan
     checks: tuple[Check, ...]  # those that labels made, of its service
     changed: tuple[str, ...]  # sentences: what a person has changed since
+    refused: tuple[str, ...]  # sentences: what labels ask for and can't be
 
     @property
     def why(self) -> tuple[str, ...]:
@@ -277,7 +282,7 @@ class Found(msgspec.Struct, frozen=True):
 
     @property
     def problems(self) -> tuple[str, ...]:
-        return self.plan.problems
+        return self.plan.problems + self.refused
 
 
 def found() -> list[Found]:
@@ -305,4 +310,13 @@ def _found(container: Container, checks: tuple[Check, ...]) -> Found:
     for check in checks:
         fields = [name for name in CHECK_FIELDS if getattr(check, name) != check.from_labels.get(name)]
         changed += [f"A person has changed {name} of the check {check.name}: it stays as it is." for name in fields]
-    return Found(container, _plan(container), checks, tuple(changed))
+    plan = _plan(container)
+    missing = [
+        planned for planned in plan.checks if planned.target and planned.name not in {each.name for each in checks}
+    ]
+    refused = [
+        f"The check {planned.name} was not made: {reason}"
+        for planned in missing
+        if (reason := _refusal(Check(service=service, name=planned.name, **_check_values(planned))))
+    ]
+    return Found(container, plan, checks, tuple(changed), tuple(refused))

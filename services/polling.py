@@ -140,7 +140,14 @@ def release(left: Sequence[tuple[int, str, int]]) -> None:
 
 
 def check_now(check: Check) -> Measurement:
-    """Asks at once, whoever else asks or is to ask, and returns the answer, `raw` included. Not from an event loop."""
+    """Asks at once, whoever else asks or is to ask, and returns the answer, `raw` included. Not from an event loop.
+
+    What tells by itself is not asked: the answer is what it told last, and is not recorded again.
+    """
+    if check.kind in PASSIVE:
+        return Measurement(
+            Outcome(check.outcome or Outcome.UP), check.detail or "it tells by itself, and is never asked"
+        )
     asked = clock.now()
     measurement = asyncio.run(_ask(check))
     record([Observation(check.pk, asked, measurement)], timezone.now())

@@ -25,19 +25,26 @@ DEPTH_MAX: Final = 10  # generations that are told of a parent's trouble
 
 
 def settle(services: Iterable[int], now: datetime) -> list[StatusChange]:
-    """The changes, oldest parents first. Children of what changed are settled, too."""
+    """The changes, parents first. Children of what changed are settled, too."""
     wanted = set(services)
     changes: list[StatusChange] = []
     for _ in range(DEPTH_MAX):
         if not wanted:
             break
+        # A child is judged after the parents that may explain it.
+        turn = wanted - _children(wanted) or wanted
         with transaction.atomic():
-            fresh, written = _settle_all(list(_load(wanted)), now)
+            fresh, written = _settle_all(list(_load(turn)), now)
             live.announce(written)
         changes += fresh
-        moved = {change.service_id for change in fresh}
-        wanted = set(Dependency.objects.filter(parent__in=moved).values_list("child", flat=True)) if moved else set()
+        wanted = (wanted - turn) | _children({change.service_id for change in fresh})
     return changes
+
+
+def _children(services: Collection[int]) -> set[int]:
+    if not services:
+        return set()
+    return set(Dependency.objects.filter(parent__in=services).values_list("child", flat=True))
 
 
 def _load(services: Iterable[int]) -> Iterable[Service]:

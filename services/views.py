@@ -166,8 +166,7 @@ def check_now(request: HttpRequest, pk: int) -> HttpResponse:
     wanted = service.checks.filter(enabled=True)
     if named := request.POST.get("check", ""):
         wanted = wanted.filter(pk=int(named) if named.isdecimal() and len(named) < 19 else 0)
-    # A job tells by itself.
-    asked = [check for check in wanted if check.kind != "heartbeat"][:CHECKED_MAX]
+    asked = wanted.exclude(kind__in=polling.PASSIVE)[:CHECKED_MAX]
     answers = [_answer(check, polling.check_now(check)) for check in asked]
     if _is_fragment(request):
         return render(request, "services/_answers.html", {"answers": answers})

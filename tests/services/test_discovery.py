@@ -6,10 +6,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from services import discovery, live
+from services import discovery, live, probes
 from services.models import Check, Container, Dependency, Service
 from services.status import Status
 from tests.services.docker_hosts import NOW, changed, compose, event, host, inspected, labels_of, write
@@ -285,3 +286,15 @@ def test_the_same_service_on_two_hosts() -> None:
     write(inspected("o", labels_of(service="orders")), on=second)
     service = Service.objects.get()
     assert service.containers.count() == 2
+
+
+def test_a_check_that_is_refused_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(kind: str, target: str, *_: Any) -> None:
+        raise ValidationError({"target": f"{target} is not allowed here."})
+
+    monkeypatch.setattr(probes, "validate", refuse)
+    write(inspected("orders", compose("shop", "orders", health="/health")))
+
+    assert not Check.objects.exists()
+    [found] = discovery.found()
+    assert found.problems == ("The check health was not made: http://172.18.0.5:8080/health is not allowed here.",)

@@ -246,6 +246,15 @@ def test_check_now_asks_records_and_returns_the_raw_answer(database: str, monkey
     assert due_at(check) == NOW
 
 
+def test_check_now_tells_what_a_job_told_last_and_records_nothing(database: str) -> None:
+    check = watched(kind="heartbeat", due_at=NOW, options={"period": 60})
+    recording.record([answer(check, NOW, Outcome.FAILING, "exit code 3")], timezone.now())
+    check.refresh_from_db()
+    assert (found := polling.check_now(check)).detail == "exit code 3"
+    assert found.outcome == Outcome.FAILING
+    assert CheckResult.objects.count() == 1
+
+
 def test_check_now_takes_nothing_from_who_has_claimed_it(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     check = watched(due_at=NOW)
     claim = polling.claim(NOW)

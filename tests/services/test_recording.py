@@ -220,6 +220,19 @@ def test_a_parent_that_is_down_explains_its_children(database: str) -> None:
     assert (shop.explained_by, shop.reason) == (None, "health fails: answered 500")
 
 
+def test_a_parent_that_falls_together_with_its_child_explains_it_in_the_history(database: str) -> None:
+    child, parent = watched("api", failure_threshold=1), watched("database", failure_threshold=1)
+    Dependency.objects.create(child=child.service, parent=parent.service)
+    record([answer(child, AT), answer(parent, AT)], THEN)
+    down = [answer(each, AT + 1, Outcome.UNREACHABLE, "connection refused") for each in (child, parent)]
+    changes = record(down, THEN)
+
+    assert [(change.service.name, change.explained_by) for change in changes] == [
+        ("database", None),
+        ("api", parent.service),
+    ]
+
+
 def test_who_looks_on_is_told_of_each_that_has_news(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[Any] = []
     monkeypatch.setattr(live, "_tell", told.append)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 def until(
-    condition: Callable[[], object], *, seconds: float = 15.0, ignoring: type[Exception] | tuple[()] = ()
+    condition: Callable[[], object], *, seconds: float = 60.0, ignoring: type[Exception] | tuple[()] = ()
 ) -> None:
     """Returns once `condition` holds; fails after `seconds`."""
     end = time.monotonic() + seconds

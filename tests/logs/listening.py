@@ -33,7 +33,7 @@ async def listening(ways: Mapping[str, str] = WAYS) -> AsyncIterator[Listener]:
         await asyncio.wait_for(task, 15)
 
 
-async def until(condition: Callable[[], object], seconds: float = 15) -> None:
+async def until(condition: Callable[[], object], seconds: float = 60) -> None:
     """Returns once `condition` holds. It may ask a database."""
     async with asyncio.timeout(seconds):
         while True:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -59,7 +58,7 @@ def test_numbers_are_told_in_the_format_of_prometheus(registry: Registry) -> Non
     )
 
 
-@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool (Debian: prometheus) is not installed")
+@pytest.mark.prometheus
 def test_promtool_has_nothing_against_it(registry: Registry) -> None:
     metrics.Requests(registry).begun()("GET", "/orders/<id>", 500, ValueError("x"))
     done = subprocess.run(

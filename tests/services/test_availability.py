@@ -258,7 +258,7 @@ def test_the_number_of_queries_does_not_depend_on_the_number_of_services() -> No
 
 
 @pytest.mark.postgres
-@pytest.mark.django_db(databases=["postgres"])
+@pytest.mark.django_db(databases=["default", "postgres"])
 def test_the_newest_change_before_is_found_on_postgres() -> None:
     with on_postgres():
         api = Service.objects.create(name="api")

@@ -397,7 +397,7 @@ def test_the_history_is_read_only(admin: Client, shop: Service) -> None:
 def test_a_window_turns_its_services_blue_at_once(admin: Client, shop: Service) -> None:
     form = {
         "name": "move", "services": [shop.pk], "starts_at_0": "2020-01-01", "starts_at_1": "00:00:00", "minutes": 60,
-        "zone": "UTC",
+        "zone": "UTC", "ends_at_0": "2099-01-01", "ends_at_1": "00:00:00",
     }  # fmt: skip
     assert admin.post("/admin/services/maintenancewindow/add/", form).status_code == 302
     shop.refresh_from_db()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import time
 from collections.abc import Hashable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,8 +28,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString, mark_safe
 
 from core.timezone import zone_of
-
-log = logging.getLogger(__name__)
+from core.viewers import served
 
 LOOK_EVERY: Final = 5.0  # seconds after which it is looked without news: figures of log lines tell nobody
 FRESH: Final = 2.0  # seconds for which a look without news takes what another viewer's look has found
@@ -168,7 +166,7 @@ class LivePage(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def _follow(self, seen: dict[str, int]) -> None:
         lists: dict[str, list[str]] = {}
         since = time.monotonic()
-        try:
+        async with served(self, "A live page"):
             while True:
                 self._told.clear()
                 found = await asyncio.get_running_loop().run_in_executor(_renderer, self._look, since)
@@ -185,13 +183,6 @@ class LivePage(AsyncWebsocketConsumer):  # type: ignore[misc]
                     async with asyncio.timeout(LOOK_EVERY - self.rests):
                         await self._told.wait()
                 since = self._told_at if self._told.is_set() else time.monotonic() - FRESH
-        except asyncio.CancelledError:
-            raise
-        except Exception:
-            # The viewer comes back by itself and says what it has.
-            log.exception("A live page ended")
-            with suppress(Exception):
-                await self.close(code=1011)
 
     def _look(self, since: float) -> Fragments:
         """Viewers who see the same share what was found at `since` or later."""

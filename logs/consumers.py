@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import time
 from contextlib import suppress
 from typing import Any, Final
@@ -24,12 +23,11 @@ from accounts import sockets
 from accounts.models import Scope
 from core import clock
 from core.timezone import zone_of
+from core.viewers import served
 from logs import api, live
 from logs.records import LogRecord
 from logs.rows import render_rows
 from logs.search import Search, SearchError, parse_search
-
-log = logging.getLogger(__name__)
 
 FRAME_EVERY: Final = 0.1  # seconds between two frames to one viewer
 FRAME_ROWS: Final = 200  # rows in a frame; of more, the newest
@@ -108,7 +106,7 @@ class LogsConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def _send_from(self, number: int) -> None:
         number = min(max(number, 0), await live.feed().newest())
         told = time.monotonic()
-        try:
+        async with served(self, "A live view of lines"):
             async for seen in live.feed().follow(number):
                 records = [record for record in seen.records if self._wanted(record)]
                 # A client whose filter matches nothing still learns how far it has seen.
@@ -118,13 +116,6 @@ class LogsConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                     number, told = seen.newest, time.monotonic()
                     await asyncio.sleep(FRAME_EVERY)
                     await self._until_seen(told)
-        except asyncio.CancelledError:
-            raise
-        except Exception:
-            # The viewer comes back by itself and asks again from where it stands.
-            log.exception("A live view ended")
-            with suppress(Exception):
-                await self.close(code=1011)
 
     async def _until_seen(self, sent: float) -> None:
         """Waits for a page to show what it got, and learns how much that may be."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections.abc import Collection
 from contextlib import suppress
 from typing import Any, Final
@@ -28,12 +27,11 @@ from django.utils import timezone
 from accounts import sockets
 from accounts.models import Scope
 from core.timezone import zone_of
+from core.viewers import served
 from services import cards, details, listing, live
 from services.durations import milliseconds
 from services.listing import Brief
 from services.models import Service
-
-log = logging.getLogger(__name__)
 
 READ: Final = "services.view_service"
 FRAME_EVERY: Final = 0.2  # seconds between two frames to one viewer
@@ -103,7 +101,7 @@ class ServicesConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             self._told.set()
 
     async def _send_for_ever(self) -> None:
-        try:
+        async with served(self, "A live view of services"):
             while True:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_EVERY):
@@ -117,13 +115,6 @@ class ServicesConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 if frame:
                     await self.send(text_data=json.dumps(frame))
                 await asyncio.sleep(FRAME_EVERY)
-        except asyncio.CancelledError:
-            raise
-        except Exception:
-            # The viewer comes back by itself, and says what it has.
-            log.exception("A live view of services ended")
-            with suppress(Exception):
-                await self.close(code=1011)
 
 
 def _number(text: str) -> int:

@@ -9,13 +9,17 @@ import sys
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from tests.product import ROOT, Product
 
 LIVE = re.compile("^live$")
 PAGES = ("/", "/containers/", "/containers/found/")
-BEGIN = "from tests.services.fleet import *\nfrom services import live, statuses\n"
+BEGIN = """
+from tests.services.fleet import *
+from services import live, recording
+from services.probes import Measurement
+"""
 
 
 def tell(product: Product, code: str) -> str:
@@ -29,12 +33,12 @@ def tell(product: Product, code: str) -> str:
     return done.stdout.strip()
 
 
-def down(name: str, reason: str = "readiness fails: connection refused") -> str:
-    """What makes a service red, and says so."""
+def down(name: str, detail: str = "connection refused") -> str:
+    """An answer that makes a service red, as a worker records it."""
     return (
-        f"s = Service.objects.get(name={name!r})\n"
-        f"Service.objects.filter(pk=s.pk).update(status='down', reason={reason!r}, status_since=timezone.now())\n"
-        "live.announce([s.pk])"
+        f"check = Check.objects.get(service__name={name!r})\n"
+        "found = Measurement(Outcome.UNREACHABLE, " + repr(detail) + ")\n"
+        "recording.record([recording.Observation(check.pk, clock.now(), found)], timezone.now())"
     )
 
 
@@ -71,11 +75,18 @@ def test_a_service_that_goes_down_is_red_without_a_reload(page: Page, product: P
     tell(product, down(name))
     expect(card.locator(".dot.red")).to_be_visible()
     problem = page.locator(".problem", has_text=name)
-    expect(problem).to_contain_text("readiness fails: connection refused")
+    expect(problem).to_contain_text("readiness is unreachable: connection refused")
     expect(problem.locator("time")).to_have_text(re.compile(r"^for \d+ s$"))
     expect(page.locator(".glimpse").first).to_contain_text(name)
     expect(page.locator("#cards")).to_contain_text("down")
     assert same_document(page)
+
+
+def place_of(found: Locator) -> tuple[int, int]:
+    """In whole pixels."""
+    box = found.bounding_box()
+    assert box
+    return round(box["x"]), round(box["y"])
 
 
 def test_nothing_moves_under_the_cursor(page: Page, product: Product, name: str) -> None:
@@ -83,11 +94,11 @@ def test_nothing_moves_under_the_cursor(page: Page, product: Product, name: str)
     open_page(page, product)
     first = page.locator(".glimpse", has_text=f"a-{name}")
     first.hover()
-    place = first.bounding_box()
+    place = place_of(first)
     tell(product, down(f"z-{name}"))
     last = page.locator(".glimpse", has_text=f"z-{name}")
     expect(last.locator(".dot.red")).to_be_visible()  # it changes where it is …
-    assert first.bounding_box() == place
+    assert place_of(first) == place
     before = page.locator(".glimpse").all_text_contents()
     assert [n for n, text in enumerate(before) if f"z-{name}" in text] > [0]
     page.mouse.move(2, 2)  # … and goes to its place when the pointer leaves
@@ -123,7 +134,7 @@ def test_a_new_log_line_is_counted_without_the_browser_asking(page: Page, produc
     word = f"broken-{uuid4().hex[:8]}"
     product.send({"level": "error", "service": "api", "message": word})
     expect(page.locator("#newest-errors")).to_contain_text(word)
-    assert [url for url in asked if not url.endswith("/status/")] == []
+    assert [url for url in asked if not url.endswith(("/status/", ".svg"))] == []  # the icon is the browser's own wish
 
 
 def test_a_container_changes_its_row_and_its_page(page: Page, product: Product, name: str) -> None:

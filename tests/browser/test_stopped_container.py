@@ -22,7 +22,8 @@ def engine(product: Product) -> Iterator[Engine]:
     """Watched by the product."""
     engine = Engine(Path(tempfile.mkdtemp(prefix="pharos-docker-")))
     host = f"{{'name': 'engine-{uuid4().hex[:8]}', 'address': {engine.address!r}}}"
-    tell(product, f"DockerHost.objects.create(**{host})")
+    # The start page shows so many services only.
+    tell(product, f"Service.objects.all().delete(); DockerHost.objects.create(**{host})")
     yield engine
     tell(product, "DockerHost.objects.all().delete()")
     engine.remove_containers()

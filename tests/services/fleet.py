@@ -25,14 +25,24 @@ def signed_in(name: str, *permissions: str) -> Client:
 
 
 def service(name: str, status: str = "healthy", reason: str = "", latency_ms: float = 42, **fields: Any) -> Service:
-    """With a check that has answered just now."""
-    made = Service.objects.create(
-        name=name, status=status, reason=reason, status_since=timezone.now() - timedelta(minutes=2), **fields
+    """With a check that has answered just now. Made in bulk, for then nobody judges it anew, or asks."""
+    since = timezone.now() - timedelta(minutes=2)
+    [made] = Service.objects.bulk_create(
+        [Service(name=name, status=status, reason=reason, status_since=since, **fields)]
     )
     now = clock.now()
-    asked = Check.objects.create(
-        service=made, due_at=NEVER, last_at=now, outcome=Outcome.UP, latency_us=round(latency_ms * 1_000)
+    asked = Check(
+        service=made,
+        name="readiness",
+        interval=86_400,
+        due_at=NEVER,
+        last_at=now,
+        latency_us=round(latency_ms * 1_000),
+        outcome=Outcome.UP if status == "healthy" else Outcome.UNREACHABLE,
+        detail=reason,
+        failure_threshold=1,
     )
+    Check.objects.bulk_create([asked])
     CheckResult.objects.bulk_create(
         CheckResult(service_check=asked, at=now - n * clock.MINUTE, outcome=Outcome.UP, latency_us=1_000 * n)
         for n in range(5)
@@ -41,7 +51,9 @@ def service(name: str, status: str = "healthy", reason: str = "", latency_ms: fl
 
 
 def host(name: str = "prod-1", **fields: Any) -> DockerHost:
-    return DockerHost.objects.get_or_create(name=name, defaults={"address": f"tcp://{name}:2375"} | fields)[0]
+    """Nobody asks it."""
+    known = {"address": f"tcp://{name}:2375", "due_at": NEVER} | fields
+    return DockerHost.objects.get_or_create(name=name, defaults=known)[0]
 
 
 def container(name: str, **fields: Any) -> Container:

@@ -224,7 +224,7 @@ def _colour(container: Container) -> str:
 
 def chart(service: Service, checks: Sequence[Check], parameters: Any, now: datetime) -> dict[str, Any]:
     """What static/pharos/service.js draws. `parameters` may name a check and a range; others are as good as none."""
-    shown = charts.RANGES.get(parameters.get("range", ""), charts.RANGES[charts.USUAL])
+    shown = charts.RANGES.get(parameters.get("range", "")) or _usual(service, now)
     check = next((each for each in checks if str(each.pk) == parameters.get("check")), leading(checks))
     end = clock.micros(now)
     start = end - shown.span
@@ -256,6 +256,13 @@ def chart(service: Service, checks: Sequence[Check], parameters: Any, now: datet
             ],
         },
     }
+
+
+def _usual(service: Service, now: datetime) -> charts.Range:
+    """A day; of a service that is younger the shortest range that shows all of it."""
+    age = clock.micros(now) - clock.micros(service.created_at)
+    usual = charts.RANGES[charts.USUAL]
+    return next((each for each in charts.RANGES.values() if age <= each.span < usual.span), usual)
 
 
 def leading(checks: Sequence[Check]) -> Check | None:

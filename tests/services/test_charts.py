@@ -99,8 +99,16 @@ def test_outages_are_marked_with_their_log_lines(check: Check) -> None:
 
 @pytest.mark.parametrize("given", [{"range": "9y"}, {"check": "77"}, {"check": "x", "range": ""}])
 def test_what_is_not_understood_is_the_usual(check: Check, given: dict[str, str]) -> None:
+    check.service.created_at = timezone.now() - timedelta(days=40)
     found = details.chart(check.service, [check], given, timezone.now())
     assert (found["range"], found["asked"]) == ("24h", check)
+
+
+@pytest.mark.parametrize(("hours", "shown"), [(0.1, "3h"), (3, "3h"), (4, "24h"), (100, "24h")])
+def test_of_a_young_service_all_is_shown_at_first(check: Check, hours: float, shown: str) -> None:
+    now = timezone.now()
+    check.service.created_at = now - timedelta(hours=hours)
+    assert details.chart(check.service, [check], {}, now)["range"] == shown
 
 
 # --- Small pictures, words ---------------------------------------------------------------------------------------

@@ -131,6 +131,7 @@ def test_a_line_has_gaps_and_needs_two_values() -> None:
     assert "path" not in drawings.spark([None, 3.0])
     assert drawings.spark([1.0, 2.0, None, 2.0, 1.0]).count("M") == 4  # two lines, two areas
     assert "path" in drawings.spark([0.0, 0.0])
+    assert "M240 14L240 14" in drawings.spark([1.0, None, 2.0], least=4.0)  # alone; half of what the upper edge is
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,12 @@ class Fragments:
                 drawn[facts] = _rendered(loaded, context | {"id": key})
             self.html[key] = drawn[facts]
 
+    def add_drawn(self, name: str, items: Iterable[tuple[str, SafeString]]) -> None:
+        """A list, by (id, HTML) of each item."""
+        drawn = dict(items)
+        self.html |= drawn
+        self.lists[name] = [*drawn]
+
     def __getitem__(self, name: str) -> SafeString:
         """For the page: `{{ live.name }}` is a piece, or all items of a list."""
         if name not in self.lists:

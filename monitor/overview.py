@@ -25,6 +25,7 @@ from logs.store import log_stores
 from logs.views import READ
 from monitor import health
 from services import glance
+from services.listing import Brief
 from services.status import COLOURS, Status
 from services.templatetags.live_pages import milliseconds
 
@@ -90,17 +91,16 @@ class Card(NamedTuple):
 def _add_services(live: Fragments, rights: frozenset[str], checks: dict[str, Any]) -> None:
     now = timezone.now()
     tally, by_category = glance.tallies()
-    glimpses = glance.glimpses(now)
+    worst = glance.worst()
     groups = glance.groups(by_category)
     cards = [_overall(tally, checks), *(_card(title, group, checks) for title, group in groups.items())]
     live.add("cards", "overview.html#cards", {"cards": cards, "may_add": ADD in rights})
     live.add("tally", "overview.html#tally", {"tally": tally})
-    live.add_list("problems", "overview.html#problem", _problems(glimpses, tally, may_check=CHECK in rights))
+    live.add_list("problems", "overview.html#problem", _problems(worst, tally, may_check=CHECK in rights))
     live.add("more-problems", "overview.html#more_problems", {"more": max(tally.problems - PROBLEMS_SHOWN, 0)})
-    live.add_list(
-        "glimpses", "overview.html#glimpse", ((f"service-{each.service.pk}", {"glimpse": each}) for each in glimpses)
-    )
-    context = {"tally": tally, "more": max(tally.total - len(glimpses), 0), "may_add": ADD in rights}
+    drawn = zip(worst, glance.drawn(worst, now), strict=True)
+    live.add_drawn("services", ((f"svc-{brief.pk}", card) for brief, card in drawn))
+    context = {"tally": tally, "more": max(tally.total - len(worst), 0), "may_add": ADD in rights}
     live.add("more-services", "overview.html#more_services", context)
     changes = glance.changes(now - CHANGED_SINCE, containers=CONTAINERS in rights)
     listed: list[tuple[str, dict[str, Any]]] = [(change.key, {"change": change}) for change in changes]
@@ -138,13 +138,11 @@ def _own(title: str, checks: dict[str, Any]) -> Card:
     return Card(title, colour, check["status"], f"Pharos’ own: {check['detail']}", hint=True)
 
 
-def _problems(
-    glimpses: list[glance.Glimpse], tally: glance.Tally, *, may_check: bool
-) -> list[tuple[str, dict[str, Any]]]:
+def _problems(worst: list[Brief], tally: glance.Tally, *, may_check: bool) -> list[tuple[str, dict[str, Any]]]:
     found = [
-        (f"problem-{each.service.pk}", {"service": each.service, "may_check": may_check})
-        for each in glimpses
-        if each.service.status in glance.PROBLEMS
+        (f"problem-{brief.pk}", {"service": brief, "may_check": may_check})
+        for brief in worst
+        if brief.status in glance.PROBLEMS
     ]
     return found[:PROBLEMS_SHOWN] or [("no-problem", {"service": None, "tally": tally})]
 

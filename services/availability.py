@@ -25,6 +25,7 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
 from services import windows
+from services.durations import words
 from services.models import Service, StatusChange
 from services.status import Status
 from services.windows import Interval
@@ -311,7 +312,7 @@ class Segment(msgspec.Struct, frozen=True):
     @property
     def title(self) -> str:
         """For example "21 Nov 12:00 to 12:16: down for 3 min, healthy for 13 min"."""
-        told = [f"{status} for {brief(self.times[status])}" for status, _ in _WORST if status in self.times]
+        told = [f"{status} for {words(self.times[status])}" for status, _ in _WORST if status in self.times]
         return f"{self.when}: {', '.join(told)}"
 
 
@@ -367,17 +368,3 @@ def _when(start: datetime, end: datetime) -> str:
     start, end = timezone.localtime(start), timezone.localtime(end)
     until = f"{end:%H:%M}" if end.date() == start.date() else f"{end.day} {end:%b %H:%M}"
     return f"{start.day} {start:%b %H:%M} to {until}"
-
-
-def brief(span: timedelta) -> str:
-    """For people, with two units at most: "3 min", "2 h 5 min", "4 d 1 h", "12 s"."""
-    seconds = round(span.total_seconds())
-    sign, seconds = "−" * (seconds < 0), abs(seconds)
-    for (unit, name), (smaller, lesser) in pairwise(_UNITS):
-        if seconds >= unit:
-            rest = seconds % unit // smaller
-            return f"{sign}{seconds // unit} {name}" + (f" {rest} {lesser}" if rest and name != "min" else "")
-    return f"{sign}{seconds} s"
-
-
-_UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))

@@ -1,4 +1,5 @@
-"""The card of a service, for the list and its WebSocket: one function, one fragment, as many queries for any number."""
+"""The card of a service, for the list, the start page and their WebSockets: one function, one fragment, as many queries
+for any number."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from django.utils.safestring import SafeString
 
 from core import clock
 from services import availability, drawings
-from services.durations import milliseconds, words
+from services.durations import milliseconds
 from services.listing import Brief
 from services.models import Check, CheckHour, CheckResult, Service
 from services.status import Role
@@ -51,7 +52,6 @@ def render(briefs: Sequence[Brief], now: datetime) -> list[SafeString]:
         check = checks.get(brief.pk)
         context = {
             "service": brief,
-            "for": words(now - brief.status_since),
             "uptime": percent(known[brief.pk].uptime) if brief.pk in known else "",
             "strip": drawings.strip(strips.get(brief.pk, [])),
             "latency": milliseconds(check.latency_us) if check else "",

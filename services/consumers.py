@@ -154,7 +154,7 @@ class ListViewer:
             return {}, False
         everything, news = self._everything, self._news
         self._everything, self._news = False, set()
-        found = listing.briefs(None if everything else news)
+        found = listing.briefs(None if everything else Service.objects.filter(pk__in=news).order_by())
         looked_at = set(self._shown) | set(self._colours) if everything else news
         gone = self._count(found, looked_at, everything)
         fresh = sorted((brief for brief in found if self._is_new(brief)), key=lambda brief: brief.key)

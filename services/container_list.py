@@ -10,14 +10,16 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from django.db.models import QuerySet
 from django.http import QueryDict
+from django.utils.safestring import SafeString
 
-from services import sparklines
+from services import container_usage, drawings
 from services.models import Container
 from services.statuses import describe
 
 ROWS_MAX: Final = 200  # on a page; of more, the first in its order
 LOOKED_AT_MAX: Final = 5_000
 TEXT_MAX: Final = 200  # characters of a parameter
+IDLE: Final = 5.0  # percent of CPU: the line of less is flat, not a mountain range
 
 
 class State(NamedTuple):
@@ -94,7 +96,15 @@ class Row(NamedTuple):
     container: Container
     state: State
     why: str
-    usage: sparklines.Usage | None
+    usage: container_usage.Usage | None
+
+    @property
+    def cpu_line(self) -> SafeString:
+        return drawings.spark(self.usage.cpu, IDLE) if self.usage else SafeString("")
+
+    @property
+    def memory_line(self) -> SafeString:
+        return drawings.spark(self.usage.memory) if self.usage else SafeString("")
 
     @property
     def facts(self) -> Hashable:
@@ -103,7 +113,7 @@ class Row(NamedTuple):
         return (
             each.name, each.image, each.host.name, each.service_id, each.service and each.service.name, self.state,
             self.why, each.health, each.cpu_percent, each.memory_bytes, each.memory_limit, each.restart_count,
-            each.started_at, self.usage and (tuple(self.usage.cpu.values), tuple(self.usage.memory.values)),
+            each.started_at, self.usage,
         )  # fmt: skip
 
 
@@ -155,7 +165,7 @@ def look(wanted: Wanted, now: datetime) -> Table:
     if wanted.sort:
         shown.sort(key=COLUMNS[wanted.sort.removeprefix("-")], reverse=wanted.sort.startswith("-"))
     rows, more = shown[:ROWS_MAX], len(shown) - ROWS_MAX
-    usages = sparklines.usages([each.pk for each in rows], now)
+    usages = container_usage.usages([each.pk for each in rows], now)
     return Table(
         [Row(each, state_of(each), sentence(each), usages.get(each.pk)) for each in rows],
         max(more, 0),

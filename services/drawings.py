@@ -59,17 +59,22 @@ def _said(colours: Sequence[str]) -> str:
     return f"The last {len(colours)} days: {red} with an outage, {yellow} degraded"
 
 
-def spark(values: Sequence[float | None]) -> SafeString:
-    """A line from left to right, its area below; a gap where there is no value. Nothing for fewer than two values."""
+def spark(values: Sequence[float | None], least: float = 0) -> SafeString:
+    """A line from left to right, its area below; a gap where there is no value. Nothing for fewer than two values.
+
+    The upper edge stands for `least`, or a little more than the highest value.
+    """
     known = [value for value in values if value is not None]
     if len(known) < 2:
         return SafeString('<svg class="spark" aria-hidden="true"></svg>')
-    top = max(known) * 1.15 or 1
+    top = max(max(known) * 1.15, least) or 1
     step = WIDTH / (len(values) - 1)
     runs = []
     for there, run in groupby(enumerate(values), key=lambda pair: pair[1] is not None):
         if there:
-            runs.append([(round(at * step, 1), round(HEIGHT - (value or 0) / top * HEIGHT, 1)) for at, value in run])
+            points = [(round(at * step, 1), round(HEIGHT - (value or 0) / top * HEIGHT, 1)) for at, value in run]
+            # One value alone is a dot, for lines have round ends.
+            runs.append(points if len(points) > 1 else points * 2)
     lines = "".join("M" + "L".join(f"{x:g} {y:g}" for x, y in run) for run in runs)
     areas = "".join(
         f"M{run[0][0]:g} {HEIGHT}L" + "L".join(f"{x:g} {y:g}" for x, y in run) + f"L{run[-1][0]:g} {HEIGHT}Z"

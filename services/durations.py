@@ -1,4 +1,4 @@
-"""Lengths of time for people: "48 s", "2 min 10 s", "29 d 4 h". static/pharos/services.js counts on the same way."""
+"""Lengths of time for people: "48 s", "2 min 10 s", "29 d 4 h". static/pharos/shell.js counts on the same way."""
 
 from __future__ import annotations
 

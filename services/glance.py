@@ -3,10 +3,9 @@ always as many, whatever there is."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Hashable, Mapping, Sequence
+from datetime import datetime
 from typing import Final, NamedTuple, TypeVar
 
 from django.db.models import Case, Count, F, IntegerField, QuerySet, Value, When
@@ -14,14 +13,14 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from core import clock
-from services import availability, sparklines
-from services.models import Category, Check, ContainerEvent, Service, StatusChange
+from services import cards, listing
+from services.listing import Brief
+from services.models import Category, ContainerEvent, Service, StatusChange
 from services.status import COLOURS, ORDER, Status
 
 CARDS_MAX: Final = 24
 CHANGES_MAX: Final = 12
-UPTIME: Final = timedelta(days=30)
-KNOWN_MAX: Final = 1_000
+DRAWN_MAX: Final = 1_000  # cards that are kept
 PROBLEMS: Final = (Status.DOWN, Status.DEGRADED)
 Row = TypeVar("Row", StatusChange, ContainerEvent)
 # What requirement 87's cards are about, by title.
@@ -73,24 +72,6 @@ class Group(NamedTuple):
     latency_us: int | None  # of the worst; of all when all are well, the highest
 
 
-class Past(NamedTuple):
-    """What a service did, drawn."""
-
-    minute: int  # of the drawing
-    status_since: datetime
-    uptime: str  # of the last 30 days: "99.98 %"; empty if nothing is known
-    strip: SafeString  # of the last 90 days
-    line: SafeString  # its latency in the last half hour
-
-
-class Glimpse(NamedTuple):
-    """A service as its card shows it."""
-
-    service: Service
-    latency_us: int | None
-    past: Past
-
-
 class Change(NamedTuple):
     """Something that happened, newest first in lists."""
 
@@ -123,64 +104,37 @@ def groups(by_category: Mapping[str, Tally]) -> dict[str, Group | None]:
     members: dict[str, list[Service]] = defaultdict(list)
     for service in worst_first().filter(category__in=wanted)[:100]:
         members[service.category].append(service)
-    latencies = latest_latencies(service.pk for listed in members.values() for service in listed)
+    leading = cards.leading([service.pk for listed in members.values() for service in listed])
     found: dict[str, Group | None] = {}
     for title, categories in GROUPS.items():
         listed = [service for category in categories for service in members[category]]
         tally = Tally(sum((by_category[c].by_status for c in categories if c in by_category), Counter()))
-        measured = [latencies[service.pk][1] for service in listed if service.pk in latencies]
-        found[title] = Group(tally, listed[0], max(measured, default=None)) if listed else None
+        latencies = [leading[service.pk].latency_us for service in listed if service.pk in leading]
+        highest = max((latency for latency in latencies if latency is not None), default=None)
+        found[title] = Group(tally, listed[0], highest) if listed else None
     return found
 
 
-def glimpses(now: datetime) -> list[Glimpse]:
-    """The first cards, the worst first."""
-    services = list(worst_first()[:CARDS_MAX])
-    latencies = latest_latencies(service.pk for service in services)
-    pasts = _pasts(services, latencies, now)
-    return [Glimpse(service, latencies.get(service.pk, (0, None))[1], pasts[service.pk]) for service in services]
+def worst() -> list[Brief]:
+    """Those that the page has cards of, the worst first."""
+    return listing.briefs(worst_first()[:CARDS_MAX])
 
 
-_known: dict[tuple[int, str], Past] = {}  # by service and time zone: what this process has drawn last
+_drawn: dict[tuple[int, str], tuple[Hashable, SafeString]] = {}  # by service and time zone: what it shows, its card
 
 
-def _pasts(services: Sequence[Service], latencies: Mapping[int, tuple[int, int]], now: datetime) -> dict[int, Past]:
-    """By service. Drawn once a minute, and when the status is another: a page that lives asks each second."""
+def drawn(briefs: Sequence[Brief], now: datetime) -> list[SafeString]:
+    """Their cards. Drawn once a minute, and when one says something else: a page that lives asks each second."""
     zone, minute = timezone.get_current_timezone_name(), clock.micros(now) // clock.MINUTE
-    stale = [each for each in services if not _is_fresh(_known.get((each.pk, zone)), each, minute)]
-    if stale:
-        lines = sparklines.latencies([latencies[each.pk][0] for each in stale if each.pk in latencies], now)
-        uptimes = availability.for_services(stale, now - UPTIME, now)
-        strips = availability.strip([each.pk for each in stale], now)
-        if len(_known) > KNOWN_MAX:
-            _known.clear()
-        for each in stale:
-            line = lines.get(latencies[each.pk][0]) if each.pk in latencies else None
-            strip, uptime = sparklines.strip(strips[each.pk]), _percent(uptimes[each.pk].uptime)
-            _known[each.pk, zone] = Past(
-                minute, each.status_since, uptime, strip, line.svg() if line else SafeString("")
-            )
-    return {each.pk: _known[each.pk, zone] for each in services}
-
-
-def _is_fresh(past: Past | None, service: Service, minute: int) -> bool:
-    return past is not None and (past.minute, past.status_since) == (minute, service.status_since)
-
-
-def _percent(uptime: float | None) -> str:
-    """Two decimals, never rounded up: "100 %" is without any outage."""
-    if uptime is None:
-        return ""
-    return "100 %" if uptime >= 100 else f"{math.floor(uptime * 100) / 100:.2f} %"
-
-
-def latest_latencies(services: Iterable[int]) -> dict[int, tuple[int, int]]:
-    """Service → (check, µs of its newest answer), of the first check that measured."""
-    found: dict[int, tuple[int, int]] = {}
-    checks = Check.objects.filter(service__in=list(services), enabled=True, latency_us__isnull=False)
-    for service, check, latency in checks.order_by("pk").values_list("service", "pk", "latency_us"):
-        found.setdefault(service, (check, latency or 0))
-    return found
+    latest = cards.leading([brief.pk for brief in briefs])
+    facts = {brief.pk: (minute, brief.digest, latest.get(brief.pk)) for brief in briefs}
+    known = {pk: _drawn.get((pk, zone), (None, SafeString(""))) for pk in facts}
+    stale = [brief for brief in briefs if known[brief.pk][0] != facts[brief.pk]]
+    fresh = {brief.pk: (facts[brief.pk], card) for brief, card in zip(stale, cards.render(stale, now), strict=True)}
+    if len(_drawn) > DRAWN_MAX:
+        _drawn.clear()
+    _drawn.update({(pk, zone): each for pk, each in fresh.items()})
+    return [(known | fresh)[brief.pk][1] for brief in briefs]
 
 
 def changes(since: datetime, *, containers: bool) -> list[Change]:

@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models.signals import post_save, pre_save
 
 from core import clock
-from services.availability import brief
+from services.durations import words
 from services.models import Check, Heartbeat, HeartbeatPing, StatusChange
 from services.probes import Measurement
 from services.probes.heartbeat import Options
@@ -176,9 +176,9 @@ def _record_missed(missed: list[Heartbeat], now: datetime) -> list[StatusChange]
 def _why(check: Check, heartbeat: Heartbeat) -> str:
     options, started = options_of(check), heartbeat.started_at
     if started is not None and started + _micros(options.runtime) == check.due_at:
-        return f"it started and did not end within {brief(options.runtime)}"
-    when = f"at {options.cron} ({options.zone})" if options.cron else f"every {_brief(options.period)}"
-    return f"no ping came, expected {when} with {_brief(options.grace)} of grace"
+        return f"it started and did not end within {words(options.runtime)}"
+    when = f"at {options.cron} ({options.zone})" if options.cron else f"every {words(options.period)}"
+    return f"no ping came, expected {when} with {words(options.grace)} of grace"
 
 
 def _dues(check: Check, heartbeat: Heartbeat) -> list[int]:
@@ -201,10 +201,6 @@ def options_of(check: Check) -> Options:
 
 def _micros(span: timedelta) -> int:
     return span // timedelta(microseconds=1)
-
-
-def _brief(seconds: int) -> str:
-    return brief(timedelta(seconds=seconds))
 
 
 def prune(now: datetime) -> int:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
 import msgspec
+from django.db.models import QuerySet
 from django.http import QueryDict
 
 from services.models import Category, Service
@@ -97,9 +98,9 @@ class Brief(msgspec.Struct, frozen=True):
         return f"{zlib.crc32(repr(seen).encode()):08x}"
 
 
-def briefs(only: Collection[int] | None = None) -> list[Brief]:
-    """All services, or those of `only`; one query."""
-    found = Service.objects.order_by() if only is None else Service.objects.filter(pk__in=only).order_by()
+def briefs(services: QuerySet[Service] | None = None) -> list[Brief]:
+    """Those of `services`, in their order; without, all of them. One query."""
+    found = Service.objects.order_by() if services is None else services
     return [Brief(*row) for row in found.values_list(*_FIELDS)]
 
 

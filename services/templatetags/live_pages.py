@@ -23,12 +23,12 @@ def piece(live: Fragments, name: str) -> SafeString:
 
 @register.simple_tag
 def since(moment: datetime | None, word: str = "for ") -> SafeString:
-    """ "since Nov 21 12:03". static/pharos/live.js makes it "for 2 min 10 s", and counts on."""
+    """ "since Nov 21 12:03". static/pharos/shell.js makes it "for 2 min 10 s", and counts on."""
     if moment is None:
         return SafeString("")
     local = timezone.localtime(moment)
     return format_html(
-        '<time data-span="{}" datetime="{}" title="since {}">since {}</time>',
+        '<time data-since="{}" datetime="{}" title="since {}">since {}</time>',
         word,
         moment.isoformat(timespec="seconds"),
         date_format(local, "M j H:i:s"),

@@ -19,7 +19,7 @@ register = template.Library()
 
 @register.filter
 def since(moment: datetime) -> SafeString:
-    """For how long it has been so; static/pharos/services.js goes on counting."""
+    """For how long it has been so; static/pharos/shell.js goes on counting."""
     text = words(timezone.now() - moment)
     return format_html(
         '<time datetime="{}" data-since title="{}">{}</time>',

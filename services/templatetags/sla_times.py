@@ -7,14 +7,17 @@ from decimal import Decimal
 
 from django import template
 
-from services.availability import brief
+from services.durations import words
 
 register = template.Library()
 
 
 @register.filter
 def span(value: timedelta | None) -> str:
-    return "–" if value is None else brief(value)
+    """ "4 h 12 min"; with a sign where a budget is overspent."""
+    if value is None:
+        return "–"
+    return f"−{words(-value)}" if value < timedelta(0) else words(value)
 
 
 @register.filter

@@ -11,13 +11,13 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from core.spreadsheets import plain, safe
 from services import label_text
 from services.transfer import entries
 from services.transfer.entries import CheckEntry, Document, Problem, ServiceEntry
 
 SERVICE: Final = ("service", *entries.SERVICE_FIELDS, "labels", "needs")
 CHECK: Final = ("check", *entries.CHECK_FIELDS, "options", "secrets")
-FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "'")
 COLUMNS_MAX: Final = 100
 
 
@@ -49,7 +49,7 @@ def _cell(column: str, value: Any) -> str:
         text = str(value).lower()
     else:
         text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(FORMULA) else text
+    return safe(text)
 
 
 def _write_list(names: Sequence[str]) -> str:
@@ -99,17 +99,13 @@ def read(text: str) -> Document:
     try:
         for cells in rows:
             if any(cells):
-                table.row(line, [_bare(cell) for cell in cells])
+                table.row(line, [plain(cell) for cell in cells])
             line = rows.line_num + 1
     except csv.Error as error:
         table.problems.append(Problem(line, f"expected CSV: {error}"))
     if not table.columns and not table.problems:
         table.problems.append(Problem(0, "the file is empty"))
     return Document([*table.services.values()], table.problems)
-
-
-def _bare(cell: str) -> str:
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA) else cell
 
 
 class _Table:

@@ -91,7 +91,7 @@
 
   function settle(fresh) {
     htmx.process(fresh);
-    tick(fresh);
+    pharosTimes(fresh);
   }
 
   function order(list, keys) {
@@ -150,29 +150,6 @@
     document.addEventListener(name, () => { pressed = false; if (held.size) setTimeout(release); }, true);
   }
 
-  // --- How long ago ------------------------------------------------------------------------------------------------
-
-  const UNITS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
-
-  /** "2 min 10 s": two units, and no seconds after an hour. */
-  function span(seconds) {
-    const first = Math.max(UNITS.findIndex(([size]) => seconds >= size), 0);
-    if (seconds < 1) return "0 s";
-    const [size, unit] = UNITS[first];
-    const [next, small] = UNITS[first + 1] ?? [1, ""];
-    const rest = Math.floor((seconds % size) / next);
-    return `${Math.floor(seconds / size)} ${unit}${rest && small ? ` ${rest} ${small}` : ""}`;
-  }
-
-  /** The server writes since when; for how long that is, a page says anew each second. */
-  function tick(within = root) {
-    for (const time of within.querySelectorAll("time[data-span]")) {
-      const text = time.dataset.span + span(Math.max((Date.now() - Date.parse(time.dateTime)) / 1000, 0));
-      if (time.textContent !== text) time.textContent = text;
-    }
-  }
-  setInterval(() => { if (!document.hidden) tick(); }, 1000);
-
   // --- Filters and order -------------------------------------------------------------------------------------------
 
   function show(parameters) {
@@ -202,6 +179,6 @@
     show(parameters);
   });
 
-  tick();
+  pharosTimes();
   connect();
 })();

@@ -1,29 +1,9 @@
-/* The pages of services: what the server renders is put in its place as it changes, and "for 2 min" goes on counting. */
+/* The pages of services: what the server renders is put in its place as it changes. */
 (() => {
   "use strict";
 
   const $ = (selector, root = document) => root.querySelector(selector);
   const soon = (work) => (document.hidden ? setTimeout : requestAnimationFrame)(work);
-
-  // --- Times: as services/durations.py says them -------------------------------------------------------------------
-
-  const UNITS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
-
-  function words(seconds) {
-    const at = UNITS.findIndex(([, size], index) => seconds >= size || index === UNITS.length - 1);
-    const [unit, size] = UNITS[at];
-    const [smaller, small] = UNITS[at + 1] ?? ["", Infinity];
-    const rest = Math.floor((seconds % size) / small);
-    return `${Math.floor(seconds / size)} ${unit}${rest ? ` ${rest} ${smaller}` : ""}`;
-  }
-
-  setInterval(() => {
-    if (document.hidden) return;
-    for (const element of document.querySelectorAll("time[data-since]")) {
-      const text = words(Math.max(Math.floor((Date.now() - Date.parse(element.dateTime)) / 1000), 0));
-      if (element.textContent !== text) element.firstChild.data = text;
-    }
-  }, 1000);
 
   // --- The socket ----------------------------------------------------------------------------------------------------
 

@@ -32,6 +32,27 @@
     if (button) copy(button);
   });
 
+  // --- How long ago: two units, as services/durations.py says it -----------------------------------------------------
+
+  const UNITS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
+
+  function words(seconds) {
+    const at = UNITS.findIndex(([, size], index) => seconds >= size || index === UNITS.length - 1);
+    const [unit, size] = UNITS[at];
+    const [smaller, small] = UNITS[at + 1] ?? ["", Infinity];
+    const rest = Math.floor((seconds % size) / small);
+    return `${Math.floor(seconds / size)} ${unit}${rest ? ` ${rest} ${smaller}` : ""}`;
+  }
+
+  /** The server writes since when; for how long that is, every page says anew each second. */
+  window.pharosTimes = (within = document) => {
+    for (const time of within.querySelectorAll("time[data-since]")) {
+      const text = time.dataset.since + words(Math.max((Date.now() - Date.parse(time.dateTime)) / 1000, 0));
+      if (time.textContent !== text) time.firstChild.data = text;
+    }
+  };
+  setInterval(() => { if (!document.hidden) pharosTimes(); }, 1000);
+
   if (!window.htmx) return;
   // Unfold takes whatever rows htmx brings to a form of the admin for those of an inline, which have this.
   document.addEventListener("htmx:afterSwap", ({ target }) => {

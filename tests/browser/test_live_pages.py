@@ -70,14 +70,14 @@ def test_a_service_that_goes_down_is_red_without_a_reload(page: Page, product: P
     open_page(page, product)
     mark(page)
     tell(product, f"service({name!r}); live.announce([1])")
-    card = page.locator(".glimpse", has_text=name)
+    card = page.locator(".watched", has_text=name)
     expect(card.locator(".dot.green")).to_be_visible()
     tell(product, down(name))
     expect(card.locator(".dot.red")).to_be_visible()
     problem = page.locator(".problem", has_text=name)
     expect(problem).to_contain_text("readiness is unreachable: connection refused")
     expect(problem.locator("time")).to_have_text(re.compile(r"^for \d+ s$"))
-    expect(page.locator(".glimpse").first).to_contain_text(name)
+    expect(page.locator(".watched").first).to_contain_text(name)
     expect(page.locator("#cards")).to_contain_text("down")
     assert same_document(page)
 
@@ -92,17 +92,17 @@ def place_of(found: Locator) -> tuple[int, int]:
 def test_nothing_moves_under_the_cursor(page: Page, product: Product, name: str) -> None:
     tell(product, f"service('a-{name}'); service('z-{name}')")
     open_page(page, product)
-    first = page.locator(".glimpse", has_text=f"a-{name}")
+    first = page.locator(".watched", has_text=f"a-{name}")
     first.hover()
     place = place_of(first)
     tell(product, down(f"z-{name}"))
-    last = page.locator(".glimpse", has_text=f"z-{name}")
+    last = page.locator(".watched", has_text=f"z-{name}")
     expect(last.locator(".dot.red")).to_be_visible()  # it changes where it is …
     assert place_of(first) == place
-    before = page.locator(".glimpse").all_text_contents()
+    before = page.locator(".watched").all_text_contents()
     assert [n for n, text in enumerate(before) if f"z-{name}" in text] > [0]
     page.mouse.move(2, 2)  # … and goes to its place when the pointer leaves
-    expect(page.locator(".glimpse").first).to_contain_text(f"z-{name}")
+    expect(page.locator(".watched").first).to_contain_text(f"z-{name}")
 
 
 def test_the_page_comes_back_after_a_cut_and_says_so_meanwhile(

@@ -71,7 +71,7 @@ def opened(page: Page, product: Product, query: str) -> None:
 
 
 def shown(page: Page) -> list[str]:
-    return page.locator("#services > .watched h3").all_inner_texts()
+    return page.locator("#services > .watched h3 a").all_inner_texts()
 
 
 Become = Callable[[str, str, str], None]

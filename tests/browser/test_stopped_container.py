@@ -38,7 +38,7 @@ def test_a_service_is_red_when_its_container_ends_and_green_when_it_runs(
     container = engine.run("trap 'exit 3' TERM; while true; do sleep 0.1; done", labels=labels, name=f"{name}-1")
     open_page(page, product)
     mark(page)
-    card = page.locator(".glimpse", has_text=name)
+    card = page.locator(".watched", has_text=name)
     expect(card.locator(".dot.green")).to_be_visible()
 
     container.stop()

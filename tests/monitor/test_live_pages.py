@@ -79,9 +79,9 @@ async def test_a_page_that_has_nothing_gets_everything() -> None:
     api = await sync_to_async(service)("api")
     socket = viewer(await somebody("view_service", "read_records"))
     first = await begin(socket)
-    assert first["lists"]["glimpses"] == [f"service-{api.pk}"]
-    assert {"cards", "tally", "volume", "newest-errors", f"service-{api.pk}"} <= first["html"].keys()
-    version, html = first["html"][f"service-{api.pk}"]
+    assert first["lists"]["services"] == [f"svc-{api.pk}"]
+    assert {"cards", "tally", "volume", "newest-errors", f"svc-{api.pk}"} <= first["html"].keys()
+    version, html = first["html"][f"svc-{api.pk}"]
     assert version == version_of(html)
     await socket.disconnect()
 
@@ -94,10 +94,10 @@ async def test_a_change_comes_by_itself_and_only_what_has_changed() -> None:
     await Service.objects.filter(pk=web.pk).aupdate(status="down", reason="refused <b>")
     await announce(web.pk)
     change = await frame(socket)
-    assert f"service-{web.pk}" in change["html"]
-    assert f"service-{api.pk}" not in change["html"]
+    assert f"svc-{web.pk}" in change["html"]
+    assert f"svc-{api.pk}" not in change["html"]
     assert "refused &lt;b&gt;" in change["html"][f"problem-{web.pk}"][1]
-    assert change["lists"]["glimpses"] == [f"service-{web.pk}", f"service-{api.pk}"]
+    assert change["lists"]["services"] == [f"svc-{web.pk}", f"svc-{api.pk}"]
     assert change["lists"]["problems"] == [f"problem-{web.pk}"]
     await announce(web.pk)
     assert await socket.receive_nothing(timeout=0.3)
@@ -116,7 +116,7 @@ async def test_a_page_that_comes_back_gets_what_it_missed_and_nothing_else() -> 
     await socket.disconnect()
     await Service.objects.filter(pk=api.pk).aupdate(status="down")
     socket = viewer(user)
-    assert f"service-{api.pk}" in (await begin(socket, seen))["html"]
+    assert f"svc-{api.pk}" in (await begin(socket, seen))["html"]
     await socket.disconnect()
 
 
@@ -128,7 +128,7 @@ async def test_figures_of_log_lines_come_without_news(monkeypatch: pytest.Monkey
     first = await begin(socket)
     assert "chart-data" in first["html"]
     assert "chart-data" in (await frame(socket))["html"]  # its hour has moved on
-    assert "glimpses" not in first["lists"]
+    assert "services" not in first["lists"]
     await socket.disconnect()
 
 
@@ -186,7 +186,7 @@ async def test_viewers_who_see_the_same_share_one_look(monkeypatch: pytest.Monke
     looks = 0
     await Service.objects.filter(pk=api.pk).aupdate(status="degraded")
     for socket in viewers:
-        assert f"service-{api.pk}" in (await frame(socket))["html"]
+        assert f"svc-{api.pk}" in (await frame(socket))["html"]
     assert looks < 6
     for socket in viewers:
         await socket.disconnect()

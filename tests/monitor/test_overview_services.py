@@ -13,8 +13,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from monitor import health, overview
-from services import glance, sparklines
-from services.models import ContainerEvent, StatusChange
+from services import glance
+from services.models import ContainerEvent, Service, StatusChange
 from tests.services.fleet import container, service, signed_in
 
 pytestmark = pytest.mark.django_db(databases=["default", "logs"])
@@ -94,7 +94,7 @@ def test_open_problems_come_with_their_reason_and_since_when(alice: Client) -> N
     problems = page[page.index('id="problems"') : page.index('id="more-problems"')]
     assert problems.index("worker") < problems.index("ml")
     assert "model cache &lt;degraded&gt;" in problems
-    assert problems.count("<time data-span") == 2
+    assert problems.count("<time data-since") == 2
     assert "api" not in problems
 
 
@@ -115,9 +115,24 @@ def test_of_many_services_the_worst_have_cards(alice: Client) -> None:
     for n in range(glance.CARDS_MAX + 5):
         service(f"api-{n:02}", "down" if n == 28 else "healthy")
     page = text_of(alice.get("/"))
-    assert page.count('<article id="service-') == glance.CARDS_MAX
+    assert page.count('<article class="watched"') == glance.CARDS_MAX
     assert page.index("api-28") < page.index("api-00")
     assert "All 29 services" in page
+
+
+def test_a_card_is_drawn_once_a_minute_and_when_it_says_something_else() -> None:
+    service("api")
+    made = service("web")
+    now = timezone.now().replace(second=1)
+    first = glance.drawn(glance.worst(), now)
+    with CaptureQueriesContext(connection) as queries:
+        assert glance.drawn(glance.worst(), now + timedelta(seconds=50)) == first
+    assert len(queries) == 2  # which they are, and how long their checks took
+    made.checks.update(latency_us=7_000)
+    api, web = glance.drawn(glance.worst(), now)
+    assert (api, "7 ms" in web) == (first[0], True)
+    Service.objects.filter(pk=made.pk).update(status="down", reason="refused")
+    assert "refused" in glance.drawn(glance.worst(), now)[0]
 
 
 # --- What has changed -------------------------------------------------------------------------------------------------
@@ -161,24 +176,3 @@ def test_the_page_takes_as_many_queries_with_five_services_as_with_three_hundred
             assert alice.get("/").status_code == 200
         counts.append(len(queries))
     assert counts[0] == counts[1] <= 24
-
-
-# --- Sparklines -------------------------------------------------------------------------------------------------------
-
-
-def test_a_line_has_a_point_for_each_value_and_a_gap_for_none() -> None:
-    drawn = str(sparklines.Line([0.0, 10.0, None, 5.0, 5.0]).svg())
-    assert 'class="line" d="M0 23.0L30 2.0M90 12.5L120 12.5"' in drawn
-
-
-def test_a_line_without_values_is_an_empty_picture() -> None:
-    assert 'd=""' in str(sparklines.Line([None, None]).svg())
-    assert "NaN" not in str(sparklines.Line([0.0, 0.0]).svg())
-
-
-def test_latencies_are_averages_of_whole_minutes() -> None:
-    made = service("api")
-    asked = made.checks.get()
-    line = sparklines.latencies([asked.pk], timezone.now())[asked.pk]
-    assert len(line.values) == sparklines.POINTS
-    assert [value for value in line.values if value is not None][-1] == 1.0

@@ -182,22 +182,6 @@ def test_uptime_is_never_rounded_up_to_all() -> None:
     assert of().uptime_text == "100.000"
 
 
-@pytest.mark.parametrize(
-    ("seconds", "expected"),
-    [
-        (0, "0 s"),
-        (59, "59 s"),
-        (60, "1 min"),
-        (3_599, "59 min"),
-        (3_660, "1 h 1 min"),
-        (90_000, "1 d 1 h"),
-        (-180, "−3 min"),
-    ],
-)
-def test_times_are_told_briefly(seconds: int, expected: str) -> None:
-    assert availability.brief(timedelta(seconds=seconds)) == expected
-
-
 # --- Of services -----------------------------------------------------------------------------------------------------
 
 

@@ -17,6 +17,7 @@ from services.cards import percent
 from services.durations import milliseconds, words
 from services.models import Check, CheckHour, CheckResult
 from services.status import Outcome
+from services.templatetags.sla_times import span
 from tests.services import made
 
 pytestmark = pytest.mark.django_db
@@ -131,6 +132,7 @@ def test_a_line_has_gaps_and_needs_two_values() -> None:
     assert "path" not in drawings.spark([None, 3.0])
     assert drawings.spark([1.0, 2.0, None, 2.0, 1.0]).count("M") == 4  # two lines, two areas
     assert "path" in drawings.spark([0.0, 0.0])
+    assert "M240 14L240 14" in drawings.spark([1.0, None, 2.0], least=4.0)  # alone; half of what the upper edge is
 
 
 @pytest.mark.parametrize(
@@ -149,6 +151,11 @@ def test_a_line_has_gaps_and_needs_two_values() -> None:
 def test_lengths_of_time_are_words(seconds: float, text: str) -> None:
     assert words(seconds) == text
     assert words(timedelta(seconds=seconds)) == text
+
+
+def test_what_is_overspent_has_a_sign() -> None:
+    assert [span(timedelta(minutes=minutes)) for minutes in (-3, 0, 61)] == ["−3 min", "0 s", "1 h 1 min"]
+    assert span(None) == "–"
 
 
 @pytest.mark.parametrize(("micros", "text"), [(None, ""), (400, "0.4 ms"), (42_300, "42 ms"), (1_230_000, "1.23 s")])

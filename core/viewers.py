@@ -8,8 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from autobahn.exception import Disconnected
-
 log = logging.getLogger(__name__)
 
 
@@ -21,9 +19,17 @@ async def served(consumer: Any, what: str) -> AsyncIterator[None]:
         yield
     except asyncio.CancelledError:
         raise
-    except Disconnected:
-        pass  # it left while something was on its way
-    except Exception:
+    except Exception as error:
+        if _has_left(error):
+            return
         log.exception("%s ended", what)
         with suppress(Exception):
             await consumer.close(code=1011)
+
+
+def _has_left(error: Exception) -> bool:
+    """While something was on its way to it."""
+    # The server's own exception: where there is no server, nobody loads its megabytes.
+    from autobahn.exception import Disconnected
+
+    return isinstance(error, Disconnected)

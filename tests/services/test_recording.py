@@ -116,13 +116,13 @@ def test_an_old_form_does_not_bring_back_old_values(database: str) -> None:
     """Somebody has the check open in the admin while results come."""
     check = watched()
     opened, service = Check.objects.get(), Service.objects.get()
-    due = clock.now() + SECOND
-    record([answer(check, AT, next_due=due)], THEN)
+    at = clock.now()
+    record([answer(check, at, next_due=at + SECOND)], timezone.now())
     opened.target, service.description = "https://new.example/", "new"
     opened.save()
     service.save()
     check.refresh_from_db()
-    assert (check.target, check.last_at, check.due_at) == ("https://new.example/", AT, due)
+    assert (check.target, check.last_at, check.due_at) == ("https://new.example/", at, at + SECOND)
     assert Service.objects.values_list("status", "description").get() == (Status.HEALTHY, "new")
 
 
@@ -166,11 +166,11 @@ def test_another_reason_is_no_change(database: str) -> None:
 
 def test_two_that_find_the_same_write_one_change(database: str) -> None:
     check = watched(failure_threshold=1)
-    ready = threading.Barrier(4)
+    ready, at = threading.Barrier(4), clock.now()
 
     def find() -> None:
         ready.wait()
-        record([answer(check, AT, Outcome.UNREACHABLE, "connection refused")], timezone.now())
+        record([answer(check, at, Outcome.UNREACHABLE, "connection refused")], timezone.now())
         connections.close_all()
 
     threads = [threading.Thread(target=find) for _ in range(4)]

@@ -102,7 +102,7 @@ def test_somebody_who_may_only_see_services_sees_them_and_no_log_lines() -> None
     store(Level.ERROR)
     Service.objects.create(name="api")
     page = text_of(signed_in("carol", "view_service").get("/"))
-    assert 'id="service-' in page
+    assert 'id="svc-' in page
     assert "a line of error" not in page
     assert "Newest errors" not in page
 

@@ -21,15 +21,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from docker.models.containers import Container
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from benchmarks import report
-from benchmarks.live import CHROMIUM
-from benchmarks.product import ADMIN, PASSWORD, ROOT, Product, run
+from benchmarks.live import reader
+from benchmarks.product import ROOT, Product, run
 from core import clock
 from logs.sources.docker_lines import nanoseconds
 from tests.docker.conftest import Engine
-from tests.servers import NO_BROWSER, browser
 
 NAME: Final = "orders"
 LABELS: Final = {"com.docker.compose.project": "shop", "com.docker.compose.service": NAME}
@@ -49,16 +48,10 @@ PATIENCE: Final = 30.0  # seconds
 
 def main() -> int:
     options = _options()
-    path = browser()
-    if path is None:
-        sys.exit(NO_BROWSER)
     engine = Engine(Path(tempfile.mkdtemp(prefix="pharos-docker-")))
     try:
-        with Product() as product, sync_playwright() as playwright:
-            chromium = playwright.chromium.launch(executable_path=str(path), args=CHROMIUM)
-            page = chromium.new_page()
+        with Product() as product, reader(product) as page:
             rows = _measured(product, engine, page, options.stops)
-            chromium.close()
     finally:
         engine.remove_containers()
         engine.stop()
@@ -78,7 +71,7 @@ def _measured(product: Product, engine: Engine, page: Page, stops: int) -> list[
         [sys.executable, "manage.py", "shell", "-c", code], cwd=ROOT, env=environment, check=True, timeout=60
     )
     container = engine.run("while true; do sleep 1; done", name=f"{NAME}-1", labels=LABELS)
-    _sign_in(page, product)
+    page.goto(product.address + "/")
     expect(page.locator("#services").get_by_text(NAME).first).to_be_visible(timeout=60_000)
     page.evaluate(OBSERVE, NAME)
     _await(page, "green", 0)
@@ -89,14 +82,6 @@ def _measured(product: Product, engine: Engine, page: Page, stops: int) -> list[
         container.start()
         green.append(_await(page, "green", _moment(container, "StartedAt")))
     return [_row("end → red card", red), _row("start → green card", green)]
-
-
-def _sign_in(page: Page, product: Product) -> None:
-    page.goto(product.address + "/")
-    page.fill("input[name=username]", ADMIN)
-    page.fill("input[name=password]", PASSWORD)
-    page.click("button[type=submit]")
-    page.wait_for_url(product.address + "/")
 
 
 def _moment(container: Container, of: str) -> int:

@@ -222,14 +222,14 @@ def _stored(product: Product) -> Counter[str]:
 
 
 @contextmanager
-def reader(product: Product) -> Iterator[Page]:
+def reader(product: Product, width: int = 1280, height: int = 800) -> Iterator[Page]:
     """A browser in which somebody has logged in."""
     path = browser()
     if path is None:
         raise SystemExit(NO_BROWSER)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=path, args=list(CHROMIUM))
-        page = chromium.new_page(viewport={"width": 1280, "height": 800})
+        page = chromium.new_page(viewport={"width": width, "height": height})
         page.goto(f"{product.address}/login/")
         page.fill("[name=username]", ADMIN)
         page.fill("[name=password]", PASSWORD)

@@ -20,11 +20,10 @@ import sys
 import time
 from typing import Any, Final
 
-from playwright.sync_api import CDPSession, Page, expect, sync_playwright
+from playwright.sync_api import CDPSession, Page, expect
 
-from benchmarks.live import CHROMIUM
-from benchmarks.product import ADMIN, PASSWORD, ROOT, Product, ProductError, run
-from tests.servers import NO_BROWSER, browser
+from benchmarks.live import reader
+from benchmarks.product import ROOT, Product, ProductError, run
 
 PAGE_MAX: Final = 300.0  # ms
 FRAME_MAX: Final = 34.0  # ms, p95
@@ -97,14 +96,6 @@ def asked(page: Page, product: Product, query: str, repeat: int) -> tuple[float,
     return statistics.median(took), max(took), used, size
 
 
-def signed_in(page: Page, product: Product) -> None:
-    page.goto(product.address + "/")
-    page.fill("input[name=username]", ADMIN)
-    page.fill("input[name=password]", PASSWORD)
-    page.click("button[type=submit]")
-    page.wait_for_url(product.address + "/")
-
-
 def all_cards(page: Page, product: Product, view: str, services: int) -> None:
     page.goto(f"{product.address}/services/?view={view}")
     cards = page.locator("#services > .watched")
@@ -142,40 +133,40 @@ def _work(session: CDPSession) -> dict[str, float]:
 
 
 def measure(arguments: argparse.Namespace) -> int:
-    if browser() is None:
-        raise ProductError(NO_BROWSER)
-    failed = False
-    with Product() as product, sync_playwright() as playwright:
+    with Product() as product:
         fill(product, arguments.services)
-        chromium = playwright.chromium.launch(executable_path=str(browser()), args=list(CHROMIUM))
-        page = chromium.new_page(viewport={"width": 1440, "height": 960})
-        signed_in(page, product)
-        print("| page | median ms | longest ms | web CPU ms | kB |\n|---|---|---|---|---|")
-        for name, query in {
-            "all": "",
-            "text": "?q=service-01",
-            "a colour": "?colour=red",
-            "dense": "?view=table",
-        }.items():
-            median, longest, cpu, size = asked(page, product, query, arguments.repeat)
-            failed |= cpu > PAGE_MAX
-            print(f"| {name} | {median:.0f} | {longest:.0f} | {cpu:.0f} | {size / 1_000:.0f} |", flush=True)
-        print(f"\n| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|")
-        for view in ("cards", "table"):
-            all_cards(page, product, view, arguments.services)
-            for changes in (0, arguments.changes):
-                found = frames(page, product, changes, arguments.seconds)
-                took, work = sorted(found["took"]), found["work"]
-                p95 = took[len(took) * 95 // 100]
-                failed |= p95 > FRAME_MAX
-                row = (
-                    view, changes, round(found["cards"] / arguments.seconds), f"{took[len(took) // 2]:.1f}",
-                    f"{p95:.1f}", f"{took[-1]:.0f}", f"{work['script']:.0f}", f"{work['layout']:.0f}",
-                    f"{found['cpu']:.0%}",
-                )  # fmt: skip
-                print(f"| {' | '.join(map(str, row))} |", flush=True)
-        chromium.close()
-    return int(failed)
+        with reader(product, 1440, 960) as page:
+            return int(show(arguments, product, page))
+
+
+def show(arguments: argparse.Namespace, product: Product, page: Page) -> bool:
+    """Prints the tables; whether a promise is broken."""
+    failed = False
+    print("| page | median ms | longest ms | web CPU ms | kB |\n|---|---|---|---|---|")
+    for name, query in {
+        "all": "",
+        "text": "?q=service-01",
+        "a colour": "?colour=red",
+        "dense": "?view=table",
+    }.items():
+        median, longest, cpu, size = asked(page, product, query, arguments.repeat)
+        failed |= cpu > PAGE_MAX
+        print(f"| {name} | {median:.0f} | {longest:.0f} | {cpu:.0f} | {size / 1_000:.0f} |", flush=True)
+    print(f"\n| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|")
+    for view in ("cards", "table"):
+        all_cards(page, product, view, arguments.services)
+        for changes in (0, arguments.changes):
+            found = frames(page, product, changes, arguments.seconds)
+            took, work = sorted(found["took"]), found["work"]
+            p95 = took[len(took) * 95 // 100]
+            failed |= p95 > FRAME_MAX
+            row = (
+                view, changes, round(found["cards"] / arguments.seconds), f"{took[len(took) // 2]:.1f}",
+                f"{p95:.1f}", f"{took[-1]:.0f}", f"{work['script']:.0f}", f"{work['layout']:.0f}",
+                f"{found['cpu']:.0%}",
+            )  # fmt: skip
+            print(f"| {' | '.join(map(str, row))} |", flush=True)
+    return failed
 
 
 def main() -> int:

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from core import clock
-from services.models import Check, CheckHour, CheckResult, ContainerEvent, Service
+from services.models import Check, CheckHour, CheckResult
 from services.probes.base import PARTS_MAX
 
 POINTS_MAX: Final = 720
 RECENT: Final = 3 * clock.HOUR  # results that may not have become a CheckHour yet
 PARTS_SHOWN: Final = 12
-DEPLOYS_MAX: Final = 50
 
 
 class Range(NamedTuple):
@@ -163,9 +161,3 @@ def figures(check: Check, now: int) -> Figures | None:
     rows = CheckResult.objects.filter(service_check=check, at__gte=now - clock.DAY, latency_us__isnull=False).order_by()
     took = sorted(took for took in rows.values_list("latency_us", flat=True) if took is not None)
     return Figures(at_share(took, 0.5), at_share(took, 0.95), took[-1]) if took else None
-
-
-def deploys(service: Service, start: datetime, end: datetime) -> list[tuple[datetime, str]]:
-    """When an image of it changed, and to what."""
-    rows = ContainerEvent.objects.filter(service=service, kind=ContainerEvent.Kind.DEPLOY, at__gte=start, at__lt=end)
-    return list(rows.order_by("at").values_list("at", "detail")[:DEPLOYS_MAX])

@@ -13,6 +13,7 @@ from core import clock
 from services import availability, charts, drawings, statuses
 from services.availability import Outage
 from services.cards import percent
+from services.containers import deploys
 from services.durations import milliseconds, words
 from services.models import Check, CheckResult, Container, Service
 from services.status import Outcome, Role
@@ -242,9 +243,7 @@ def chart(service: Service, checks: Sequence[Check], parameters: Any, now: datet
             "points": found.points,
             "parts": found.parts,
             "parts_step": found.parts_step // 1_000,
-            "deploys": [
-                (clock.micros(at) // 1_000, what) for at, what in charts.deploys(service, clock.moment(start), now)
-            ],
+            "deploys": [(clock.micros(at) // 1_000, what) for at, what in deploys(service, clock.moment(start), now)],
             "outages": [
                 {
                     "from": clock.micros(outage.start) // 1_000,

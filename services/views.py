@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from django.contrib import messages
@@ -187,24 +187,21 @@ def _answer(check: Check, found: Measurement) -> dict[str, Any]:
 @never_cache
 @requires(CHECK)
 def pause(request: HttpRequest, pk: int) -> HttpResponse:
-    service = _service(pk)
-    polling.pause(service, by=_who(request))
-    messages.success(request, f"{service.name} is paused: nothing of it is checked.")
-    return redirect("services:detail", pk)
+    return _moved(request, pk, polling.pause, "is paused: nothing of it is checked")
 
 
 @require_POST
 @never_cache
 @requires(CHECK)
 def resume(request: HttpRequest, pk: int) -> HttpResponse:
+    return _moved(request, pk, polling.resume, "is checked again")
+
+
+def _moved(request: HttpRequest, pk: int, verb: Callable[..., bool], what: str) -> HttpResponse:
     service = _service(pk)
-    polling.resume(service, by=_who(request))
-    messages.success(request, f"{service.name} is checked again.")
+    verb(service, by=request.user if isinstance(request.user, AbstractBaseUser) else None)
+    messages.success(request, f"{service.name} {what}.")
     return redirect("services:detail", pk)
-
-
-def _who(request: HttpRequest) -> AbstractBaseUser | None:
-    return request.user if isinstance(request.user, AbstractBaseUser) else None
 
 
 def _is_fragment(request: HttpRequest) -> bool:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, Final, NamedTuple
 
+from core import expressions
+
 Span = tuple[int, int]
 
 
@@ -24,15 +26,8 @@ class Detector(NamedTuple):
 
 @cache
 def compiled(pattern: bytes, *, text: bool = False) -> Any:
-    """`text`: for patterns of people, where `.` is a letter and no byte. Raises re2.error."""
-    import re2  # type: ignore[import-untyped]  # nothing that only reads lines needs it
-
-    options = re2.Options()
-    options.log_errors = False
-    options.max_mem = 32 << 20
-    if not text:
-        options.encoding = re2.Options.Encoding.LATIN1
-    return re2.compile(pattern, options)
+    """`text`: for patterns of people, where `.` is a letter and no byte. Raises ValueError."""
+    return expressions.compiled(pattern, octets=not text)
 
 
 def _groups(pattern: bytes) -> Callable[[bytes], Iterator[Span]]:

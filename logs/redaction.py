@@ -76,10 +76,8 @@ def _check_pattern(pattern: str) -> None:
         raise RuleError(f"expected at most {PATTERN_MAX} characters, got {len(pattern)}")
     try:
         found = compiled(pattern.encode(), text=True)
-    except Exception as error:  # noqa: BLE001 - re2's own is known only where it is imported
-        reason = error.args[0] if error.args else error
-        reason = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else reason
-        raise RuleError(f"expected a regular expression of RE2: {reason}") from None
+    except ValueError as error:
+        raise RuleError(f"expected a regular expression of RE2: {error}") from None
     if found.search(b"") is not None:
         raise RuleError("the pattern matches the empty text, and so everything: write what has to be there")
     if found.groups > 1:

@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
-from core import clock
+from core import clock, expressions
 from logs import query
 from logs.lines import FIELDS, Lines
 from logs.records import (
@@ -63,15 +63,11 @@ class RuleError(ValueError):
 
 
 def compiled(expression: str, field: str) -> Any:
-    """A regular expression in linear time (RE2). Raises RuleError."""
-    import re2  # type: ignore[import-untyped]  # when a row has one, and not before: it takes memory
-
-    options = re2.Options()
-    options.log_errors, options.max_mem = False, EXPRESSION_MEMORY
+    """Raises RuleError."""
     try:
-        return re2.compile(expression, options)
-    except re2.error as error:
-        raise RuleError(field, _what_is_wrong(error.args[0], expression)) from None
+        return expressions.compiled(expression, memory=EXPRESSION_MEMORY)
+    except ValueError as error:
+        raise RuleError(field, _what_is_wrong(str(error), expression)) from None
 
 
 def _groups(pattern: Any) -> dict[int, tuple[str, str | None]]:
@@ -88,7 +84,7 @@ def _groups(pattern: Any) -> dict[int, tuple[str, str | None]]:
     return {number: (name, canonical_field(name)) for name, number in pattern.groupindex.items()}
 
 
-def _what_is_wrong(reason: bytes | str, expression: str) -> str:
+def _what_is_wrong(reason: str, expression: str) -> str:
     """Python's compiler knows the place, but takes more than RE2 does; RE2 quotes the part that it doesn't take."""
     try:
         re.compile(expression)
@@ -97,8 +93,7 @@ def _what_is_wrong(reason: bytes | str, expression: str) -> str:
         return f"This is no regular expression{where}: {error.msg}."
     except (OverflowError, RecursionError):
         pass
-    text = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
-    what, _, part = text.partition(": ")
+    what, _, part = reason.partition(": ")
     where = f" at character {expression.find(part) + 1}" if part and part in expression else ""
     return f"RE2 can't search for this{where}: {what} {part[:40]!r}. It has no look-around and no back-references."
 

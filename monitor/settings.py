@@ -42,6 +42,7 @@ INSTALLED_APPS = [
     "accounts",
     "logs",
     "services",
+    "alerts",
     "monitor",
 ]
 

@@ -32,7 +32,7 @@ from services.status import Outcome
 
 UNDER_WAY_MAX: Final = 500  # checks; each may be an open file
 HOST_MAX: Final = 250  # of them for one host and port
-GATHER: Final = 0.2  # seconds
+GATHER: Final = 0.5  # seconds: fewer and larger writes cost less; nobody sees half a second
 WRITE_MAX: Final = 500  # results in one transaction
 RETRY: Final = 1.0  # seconds after the database failed
 KEPT_MAX: Final = 20_000  # results that wait for it

@@ -7,6 +7,7 @@ import django.db.models.deletion
 import django.utils.timezone
 from django.db import migrations, models
 
+import core.labels
 import core.secrets
 import services.models.heartbeats
 import services.models.watched
@@ -273,7 +274,7 @@ class Migration(migrations.Migration):
                 ("owner", models.CharField(blank=True, help_text="Who is asked when it is down.", max_length=100)),
                 (
                     "labels",
-                    models.JSONField(blank=True, default=dict, validators=[services.models.watched.valid_labels]),
+                    models.JSONField(blank=True, default=dict, validators=[core.labels.valid_labels]),
                 ),
                 (
                     "sla_target",

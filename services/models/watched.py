@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -11,6 +10,8 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from core.kept import Kept
+from core.labels import valid_labels
 from core.secrets import EncryptedJSONField
 from services import dependencies, probes
 from services.status import COLOURS, Means, Outcome, Role, Status
@@ -58,40 +59,6 @@ ICONS: dict[str, str] = {
     Category.EXTERNAL: "public",
     Category.OTHER: "deployed_code",
 }
-
-
-LABELS_MAX = 50
-LABEL_MAX = 200  # characters of a name or a value
-
-
-def valid_labels(value: object) -> None:
-    if not isinstance(value, dict) or not all(isinstance(part, str) for pair in value.items() for part in pair):
-        raise ValidationError(_('Expected names and texts, like {"team": "payments"}.'))
-    if len(value) > LABELS_MAX:
-        raise ValidationError(_("At most %(max)d labels."), params={"max": LABELS_MAX})
-    for name, text in value.items():
-        if not name.strip() or len(name) > LABEL_MAX or len(text) > LABEL_MAX:
-            raise ValidationError(
-                _("A label has a name; name and text have at most %(max)d characters: %(name)s"),
-                params={"max": LABEL_MAX, "name": name[:40]},
-            )
-
-
-class Kept(models.Model):
-    """A model with fields that others write, in statements of their own: a form that was opened before they did shall
-    not bring back old values. `save` writes them only when it adds the row, or is told to (`update_fields`)."""
-
-    KEPT: ClassVar[frozenset[str]]
-
-    class Meta:
-        abstract = True
-
-    def save(self, **options: Any) -> None:
-        if not self._state.adding and options.get("update_fields") is None and not options.get("force_insert"):
-            deferred = self.get_deferred_fields() | self.KEPT
-            fields = [field for field in self._meta.concrete_fields if not field.primary_key]
-            options["update_fields"] = [each.name for each in fields if not {each.name, each.attname} & deferred]
-        super().save(**options)
 
 
 class Service(Kept):

@@ -1,4 +1,7 @@
-"""System checks of the room: `manage.py check` and each start of a command run them."""
+"""System checks of the room: `manage.py check` and each start of a command run them.
+
+Processes without pages run those with the tag "pharos" alone: Django's own load every page and screen.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from logs.sequence import STREAMS_MAX
 from logs.store import log_stores
 
 
-@register()
+@register("pharos")
 def log_settings(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
     return [*_streams(), *_aliases(), *_store(), *_archive()]
 

@@ -20,6 +20,7 @@ from servestatic import ServeStaticASGI  # noqa: E402
 from core import memory  # noqa: E402
 from logs.consumers import LogsConsumer  # noqa: E402
 from logs.edge import Edge, serves  # noqa: E402
+from monitor import urls  # noqa: E402, F401 - now, and not with the first request
 from monitor.answers import answer  # noqa: E402
 from monitor.consumers import OverviewConsumer  # noqa: E402
 from services.consumers import ServicesConsumer  # noqa: E402

@@ -29,7 +29,7 @@ CSRF_TRUSTED_ORIGINS = env.words("PHAROS_TRUSTED_ORIGINS")
 
 INSTALLED_APPS = [
     "unfold",
-    "django.contrib.admin",
+    "django.contrib.admin.apps.SimpleAdminConfig",  # monitor.urls looks for the screens
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

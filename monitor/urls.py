@@ -10,6 +10,9 @@ from monitor import health, overview, service_lines
 from services import api as services_api
 from services import container_api
 
+# Here, and not with the apps: processes without pages need neither the screens nor the memory that they take.
+admin.autodiscover()
+
 urlpatterns = [
     path("", overview.overview, name="overview"),
     path("status/", overview.status, name="status"),

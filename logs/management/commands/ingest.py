@@ -16,6 +16,7 @@ from logs.store import log_stores
 
 class Command(BaseCommand):
     help = "Takes lines from the log stream into the store. Run as many as you like: they share the work."
+    requires_system_checks: Any = ("pharos",)
 
     def handle(self, *args: Any, **options: Any) -> None:
         memory.settle()

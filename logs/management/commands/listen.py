@@ -14,6 +14,7 @@ from logs.sources.listen import Listener
 
 class Command(BaseCommand):
     help = "Takes in what syslog, Docker and files have to say, as the log sources of the admin name them."
+    requires_system_checks: Any = ("pharos",)
 
     def handle(self, *args: Any, **options: Any) -> None:
         asyncio.run(listen())

@@ -20,7 +20,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import ModelAdmin, StackedInline, TabularInline
 from unfold.decorators import action
 from unfold.widgets import UnfoldAdminTextareaWidget
 
@@ -29,7 +29,7 @@ from services import admin_pages, label_text, polling, probes, statuses, trying
 from services.admin_docker import DockerHostAdmin  # noqa: F401 - registered by import
 from services.admin_pages import person_of
 from services.check_form import COMMON, CheckForm, form_for
-from services.models import Check, Dependency, MaintenanceWindow, Service, StatusChange
+from services.models import Check, Dependency, Heartbeat, MaintenanceWindow, Service, StatusChange
 from services.probes import Measurement
 from services.status import COLOURS, Outcome, Status
 
@@ -254,6 +254,24 @@ class ServiceAdmin(MayCheck, ModelAdmin):  # type: ignore[misc]
 # --- Checks --------------------------------------------------------------------------------------------------------
 
 
+class HeartbeatInline(StackedInline):  # type: ignore[misc]
+    """The address that the job pings: a new one, or the one that its crontab has already."""
+
+    model = Heartbeat
+    fields = ["token", ("ping_key", "slug")]
+    can_delete = False
+    verbose_name_plural = _("address")
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm("services.change_check")
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_change_permission(request, obj)
+
+
 @admin.register(Check)
 class CheckAdmin(MayCheck, ModelAdmin):  # type: ignore[misc]
     list_display = ["__str__", "state", "kind", "target", "every", "asked", "enabled"]
@@ -312,6 +330,9 @@ class CheckAdmin(MayCheck, ModelAdmin):  # type: ignore[misc]
             ),
         ]
         return [*sets, (_("Now"), {"fields": ["state", "detail", ("asked", "took")]})] if obj else sets
+
+    def get_inlines(self, request: HttpRequest, obj: Check | None = None) -> list[type[StackedInline]]:
+        return [HeartbeatInline] if obj and obj.kind == self._kind(request, obj) == "heartbeat" else []
 
     def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)

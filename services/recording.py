@@ -80,7 +80,8 @@ def _apply(check: Check, observation: Observation) -> bool:
     if streak.outcome == found.outcome or streak.outcome is None:
         check.detail = _detail(found)
     check.parts = _parts(check.parts, found.parts, observation.at)
-    check.expires_at = found.expires_at or check.expires_at
+    # Who answers well without a certificate has none (any more); of who does not answer it is not known.
+    check.expires_at = found.expires_at or (None if found.outcome == Outcome.UP else check.expires_at)
     if observation.next_due is not None:
         check.due_at, check.claim = observation.next_due, ""
     return (check.outcome, check.detail, False) != before

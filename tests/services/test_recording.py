@@ -72,12 +72,16 @@ def test_while_a_check_is_settled_on_something_else_its_sentence_stays(database:
     assert (check.outcome, check.detail, check.last_outcome) == (Outcome.UP, "fine", Outcome.FAILING)
 
 
-def test_the_end_of_a_certificate_is_kept_until_another_one_comes(database: str) -> None:
+def test_the_end_of_a_certificate_is_kept_while_nobody_answers(database: str) -> None:
     check, end = watched(), THEN + timedelta(days=30)
     with_end = answer(check, AT)
-    record([type(with_end)(check.pk, AT, type(with_end.measurement)(expires_at=end)), answer(check, AT + 1)], THEN)
+    found = type(with_end)(check.pk, AT, type(with_end.measurement)(expires_at=end))
+    record([found, answer(check, AT + 1, Outcome.UNREACHABLE)], THEN)
     check.refresh_from_db()
     assert check.expires_at == end
+    record([answer(check, AT + 2)], THEN)
+    check.refresh_from_db()
+    assert check.expires_at is None
 
 
 @pytest.mark.parametrize("detail", ["with \0 in it", "x" * 1_000, "“ü” — \U0001f600"])

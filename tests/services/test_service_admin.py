@@ -428,3 +428,37 @@ def test_each_field_of_each_kind_is_explained(kind: str) -> None:
 def test_the_sidebar_leads_to_them(admin: Client) -> None:
     page = text(admin.get("/admin/"))
     assert all(f'href="/admin/services/{name}/"' in page for name in ("service", "check", "maintenancewindow"))
+
+
+@pytest.fixture
+def job(shop: Service) -> Check:
+    return Check.objects.create(service=shop, name="backup", kind="heartbeat", options={"every": 3_600})
+
+
+def heartbeat_form(job: Check, **fields: Any) -> dict[str, Any]:
+    counts = {"TOTAL_FORMS": 1, "INITIAL_FORMS": 1, "MIN_NUM_FORMS": 0, "MAX_NUM_FORMS": 1}
+    return check_form(job.service, name="backup", kind="heartbeat", target="", option_every=3_600) | {
+        **{f"heartbeat-{name}": number for name, number in counts.items()},
+        "heartbeat-0-service_check": job.pk, **{f"heartbeat-0-{name}": value for name, value in fields.items()},
+    }  # fmt: skip
+
+
+def test_a_job_keeps_the_address_that_its_crontab_has(admin: Client, job: Check) -> None:
+    moved = "0FE6A1C8-8C0B-4B4A-9D3F-9E6F5B8A7C11"
+    answer = admin.post(f"{CHECKS}{job.pk}/change/", heartbeat_form(job, token=moved, ping_key="key", slug="backup"))
+    assert answer.status_code == 302, text(answer)
+    job.heartbeat.refresh_from_db()
+    assert (job.heartbeat.token, job.heartbeat.slug) == (moved.lower(), "backup")
+    assert admin.get(f"/ping/{moved}").status_code == 200
+
+
+def test_two_jobs_cannot_share_an_address(admin: Client, shop: Service, job: Check) -> None:
+    other = Check.objects.create(service=shop, name="report", kind="heartbeat", options={"every": 3_600})
+    answer = admin.post(f"{CHECKS}{job.pk}/change/", heartbeat_form(job, token=other.heartbeat.token))
+    assert answer.status_code == 200
+    assert "already exists" in text(answer)
+
+
+def test_only_who_may_change_a_check_sees_its_address(client: Client, job: Check) -> None:
+    reader = staff(client, "view_check")
+    assert job.heartbeat.token not in text(reader.get(f"{CHECKS}{job.pk}/change/"))

@@ -8,44 +8,21 @@
   const seen = JSON.parse(document.getElementById("live-versions").textContent);
   const held = new Map(); // what can't be placed now: id → a function that does it
   const items = new Map(); // items of lists that are not on the page yet
-  let socket = null;
-  let attempt = 0;
   let query = location.search.slice(1);
   let pressed = false;
 
   // --- The socket ------------------------------------------------------------------------------------------------
 
-  function connect() {
-    const url = new URL(root.dataset.live, location);
-    url.protocol = location.protocol.replace("http", "ws");
-    socket = new WebSocket(url);
-    socket.onopen = ask;
-    socket.onmessage = (event) => {
-      attempt = 0;
-      say("live", "live");
-      place(JSON.parse(event.data));
-    };
-    socket.onclose = ({ code }) => {
-      if (code >= 4000) return say("not live: log in again", "cut");
-      // A little longer after each attempt, never long, and not in step with every other page of a restarted server.
-      const delay = Math.min(500 * 2 ** attempt, 5000) * (0.75 + Math.random() / 2);
-      attempt += 1;
-      say(`connection lost, trying again in ${Math.max(1, Math.round(delay / 1000))} s`, "cut");
-      setTimeout(connect, delay);
-    };
-  }
-
   /** Says what the page has and shows; what is another comes then, also after a cut. */
   function ask() {
     const there = Object.fromEntries(Object.entries(seen).filter(([id]) => document.getElementById(id)));
-    socket.send(JSON.stringify({ seen: there, query }));
-    say("live", "live");
+    return socket.send({ seen: there, query });
   }
 
   /** Only changes are written, for a screen reader reads each of them. */
-  function say(text, name) {
+  function say(live, text) {
     if (state.textContent !== text) state.textContent = text;
-    state.className = `live-state ${name}`;
+    state.className = `live-state ${live ? "live" : "cut"}`;
   }
 
   // --- Fragments -------------------------------------------------------------------------------------------------
@@ -156,8 +133,7 @@
     for (const [name, value] of [...parameters]) if (!value) parameters.delete(name);
     query = parameters.toString();
     history.replaceState(history.state, "", location.pathname + (query && `?${query}`));
-    if (socket?.readyState === WebSocket.OPEN) ask();
-    else location.reload();
+    if (!ask()) location.reload();
   }
 
   const form = root.querySelector("form[data-query]");
@@ -180,5 +156,5 @@
   });
 
   pharosTimes();
-  connect();
+  const socket = pharosSocket(root.dataset.live, { opened: ask, message: (text) => place(JSON.parse(text)), state: say });
 })();

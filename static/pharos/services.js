@@ -5,35 +5,6 @@
   const $ = (selector, root = document) => root.querySelector(selector);
   const soon = (work) => (document.hidden ? setTimeout : requestAnimationFrame)(work);
 
-  // --- The socket ----------------------------------------------------------------------------------------------------
-
-  /**
-   * Comes back by itself: a little later after each attempt, never late, and not in step with every other viewer.
-   * @param {string} path
-   * @param {{opened: () => void, message: (text: string) => void, state: (live: boolean, words: string) => void}} to
-   */
-  window.pharosSocket = function (path, to) {
-    let socket, timer, attempt = 0, ended = false;
-
-    function connect() {
-      socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${path}`);
-      socket.onopen = () => { attempt = 0; to.state(true, "live"); to.opened(); };
-      socket.onmessage = ({ data }) => to.message(data);
-      socket.onclose = ({ code }) => {
-        if (ended) return;
-        if (code >= 4000) return to.state(false, "not live: log in again"); // trying again is no use
-        to.state(false, "connection lost, trying again");
-        timer = setTimeout(connect, Math.min(500 * 2 ** attempt++, 5000) * (0.75 + Math.random() / 2));
-      };
-    }
-
-    connect();
-    return {
-      send: (said) => { if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(said)); },
-      end: () => { ended = true; clearTimeout(timer); socket.close(); },
-    };
-  };
-
   // --- The list ------------------------------------------------------------------------------------------------------
 
   let grid = null; // the present list

@@ -53,6 +53,44 @@
   };
   setInterval(() => { if (!document.hidden) pharosTimes(); }, 1000);
 
+  // --- A connection to the server, for pages that stay as things are -------------------------------------------------
+
+  /**
+   * Comes back by itself: a little later after each attempt, never late, and not in step with every other viewer.
+   * @param {string} path
+   * @param {{opened: () => void, message: (text: string) => void, state: (live: boolean, words: string) => void}} to
+   */
+  window.pharosSocket = (path, to) => {
+    let socket, timer, attempt = 0, ended = false;
+
+    function connect() {
+      const url = new URL(path, location);
+      url.protocol = location.protocol.replace("http", "ws");
+      socket = new WebSocket(url);
+      socket.onopen = () => { to.state(true, "live"); to.opened(); };
+      // A server that is about to stop still opens, but says nothing: that is no success.
+      socket.onmessage = ({ data }) => { attempt = 0; to.message(data); };
+      socket.onclose = ({ code }) => {
+        if (ended) return;
+        if (code >= 4000) return to.state(false, "not live: log in again"); // trying again is no use
+        const delay = Math.min(500 * 2 ** attempt++, 5000) * (0.75 + Math.random() / 2);
+        to.state(false, `connection lost, trying again in ${Math.max(1, Math.round(delay / 1000))} s`);
+        timer = setTimeout(connect, delay);
+      };
+    }
+
+    connect();
+    return {
+      /** False: it is not open now; what was to be said is said with the next opening. */
+      send: (said) => {
+        const open = socket.readyState === WebSocket.OPEN;
+        if (open) socket.send(JSON.stringify(said));
+        return open;
+      },
+      end: () => { ended = true; clearTimeout(timer); socket.close(); },
+    };
+  };
+
   if (!window.htmx) return;
   // Unfold takes whatever rows htmx brings to a form of the admin for those of an inline, which have this.
   document.addEventListener("htmx:afterSwap", ({ target }) => {

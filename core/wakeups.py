@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterable
+from functools import cached_property, partial
+from typing import Final, Generic, TypeVar
 
 from channels.layers import get_channel_layer
+from django.db import transaction
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 PAUSE = 0.5  # seconds after a failure
+TOLD_MAX: Final = 500  # ids in one wake-up; one more stands for "many, look at everything"
 
 
 class Publisher(Generic[T]):
@@ -56,3 +59,27 @@ class Publisher(Generic[T]):
                 except Exception as error:  # noqa: BLE001 - whatever the layer raises: those who look on poll meanwhile
                     log.debug("No wake-up for %s: %s", self._group, error)
                     await asyncio.sleep(PAUSE)
+
+
+class Announcer:
+    """Tells a group which rows have changed, by their ids, once the transaction is over."""
+
+    def __init__(self, group: str, event: str) -> None:
+        self._group, self._event = group, event
+
+    def __call__(self, rows: Iterable[int]) -> None:
+        told = sorted(set(rows))
+        if told:
+            transaction.on_commit(partial(self._tell, told), robust=True)
+
+    def _tell(self, rows: list[int]) -> None:
+        self._publisher(rows[: TOLD_MAX + 1])
+
+    @cached_property
+    def _publisher(self) -> Publisher[list[int]]:
+        # It starts a thread: only where there is something to tell.
+        return Publisher(self._group, self._event, _merged)
+
+
+def _merged(before: list[int], after: list[int]) -> list[int]:
+    return sorted({*before, *after})[: TOLD_MAX + 1]

@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import cache, partial
+from functools import cache
 from typing import Final
 
 from django.db import transaction
 
-from core.wakeups import Publisher
+from core.wakeups import TOLD_MAX, Announcer, Publisher
+
+__all__ = ["CONTAINERS", "CONTAINERS_EVENT", "EVENT", "GROUP", "TOLD_MAX", "announce", "announce_containers"]
 
 GROUP: Final = "services"
 EVENT: Final = "services.changed"
 CONTAINERS: Final = "containers"  # another group: samples come every ten seconds, and don't concern services
 CONTAINERS_EVENT: Final = "containers.changed"
-TOLD_MAX: Final = 500  # ids in one wake-up; of more: [] for "many, look at everything"
 
-News = list[int]
-
-
-def announce(services: Iterable[int]) -> None:
-    """Once the transaction is over."""
-    told = sorted(set(services))
-    if told:
-        transaction.on_commit(partial(_tell, told), robust=True)
-
-
-def _tell(services: News) -> None:
-    _publisher()(services[: TOLD_MAX + 1])
-
-
-def _merge(before: News, after: News) -> News:
-    return sorted({*before, *after})[: TOLD_MAX + 1]
-
-
-@cache
-def _publisher() -> Publisher[News]:
-    return Publisher(GROUP, EVENT, _merge)
+announce = Announcer(GROUP, EVENT)
 
 
 def announce_containers() -> None:

@@ -239,7 +239,7 @@ def test_a_parent_that_falls_together_with_its_child_explains_it_in_the_history(
 
 def test_who_looks_on_is_told_of_each_that_has_news(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[Any] = []
-    monkeypatch.setattr(live, "_tell", told.append)
+    monkeypatch.setattr(live.announce, "_tell", told.append)
     first, _, third = many(3)
     record([answer(first, AT), answer(third, AT)], THEN)
     services = [Check.objects.get(pk=pk).service_id for pk in (first, third)]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from alerts.models.receivers import EscalationPolicy
 from alerts.models.rules import AlertRule
 from alerts.severity import Severity
 from services.models import Service
@@ -43,10 +45,13 @@ class Incident(models.Model):
     ticks = models.JSONField(default=list)  # the steps of the runbook that are done, by their number
     event_at = models.DateTimeField()  # when something happened last
 
-    # Escalation: the next step, when it is due (µs), and who sees to it now.
+    # Who is told next: the steps of this policy count from that time on; the next one, and when it or a reminder is
+    # due (µs). Whoever moves the deadline writes the deliveries in the same transaction.
+    escalation = models.ForeignKey(EscalationPolicy, models.SET_NULL, null=True, related_name="incidents")
+    escalates_from = models.DateTimeField(default=timezone.now)
     step = models.PositiveSmallIntegerField(default=0)
     escalate_at = models.BigIntegerField(null=True)
-    claim = models.CharField(max_length=32, blank=True)
+    evidence_at = models.BigIntegerField(null=True)  # µs: when evidence is collected next; a lease while it is
 
     class Meta:
         default_permissions = ("view",)
@@ -63,6 +68,10 @@ class Incident(models.Model):
             # "Who is told next?", asked each second.
             models.Index(
                 fields=["escalate_at"], condition=models.Q(escalate_at__isnull=False), name="incident_by_escalation"
+            ),
+            # "Of which is evidence to be collected?", asked every few seconds.
+            models.Index(
+                fields=["evidence_at"], condition=models.Q(evidence_at__isnull=False), name="incident_by_evidence"
             ),
         ]
 

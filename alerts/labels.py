@@ -15,6 +15,7 @@ from core import labels
 Labels = Mapping[str, str]
 
 ALERTNAME: Final = "alertname"
+SEVERITY: Final = "severity"
 NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")  # as Prometheus has them
 
 
@@ -28,7 +29,7 @@ def valid_labels(value: object) -> None:
                 _("A label's name has letters, digits and _, and begins with no digit; this one does not: %(name)s"),
                 params={"name": name},
             )
-        if name in (ALERTNAME, "severity"):
+        if name in (ALERTNAME, SEVERITY):
             raise ValidationError(_("The label %(name)s comes from the rule itself."), params={"name": name})
 
 

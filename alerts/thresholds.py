@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
-from django.core.exceptions import ValidationError
-from django.utils.translation import gettext_lazy as _
 
 from alerts.severity import Severity
 
@@ -31,16 +29,6 @@ def parse(value: object) -> list[Threshold]:
     if not all(math.isfinite(each.value) for each in found):
         raise ValueError("expected finite numbers")
     return sorted(found, key=lambda each: each.severity.rank)
-
-
-def valid_thresholds(value: object) -> None:
-    try:
-        parse(value)
-    except (msgspec.ValidationError, ValueError) as error:
-        raise ValidationError(
-            _('Expected severities with their values, like [{"severity": "critical", "value": 10}]: %(error)s.'),
-            params={"error": error},
-        ) from None
 
 
 def passed(thresholds: Sequence[Threshold], comparison: str, value: float) -> Iterator[Severity]:

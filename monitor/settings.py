@@ -171,6 +171,7 @@ CELERY_BEAT_SCHEDULE = {
     "watch-docker": {"task": "services.tasks.watch_docker", "schedule": 1, "options": {"expires": 1}},
     "keep-container-samples": {"task": "services.tasks.keep_samples", "schedule": 600, "options": {"expires": 600}},
     "archive-logs": {"task": "logs.tasks.archive", "schedule": 3600, "options": {"expires": 3600}},
+    "alerts": {"task": "alerts.tasks.tick", "schedule": 1, "options": {"expires": 1}},
 }
 
 # --- What is reached from here -----------------------------------------------------------------------------------

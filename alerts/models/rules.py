@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from alerts import conditions
+from alerts import conditions, templating, thresholds
 from alerts.labels import valid_labels
 from alerts.models.receivers import EscalationPolicy, Receiver
 from alerts.severity import Priority, Severity
@@ -114,9 +115,22 @@ class AlertRule(Kept):
         return self.name
 
     def clean(self) -> None:
-        errors = conditions.problems(self)
+        errors = conditions.problems(self) | self._problems()
         if errors:
             raise ValidationError(errors)
+
+    def _problems(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        try:
+            thresholds.parse(self.thresholds)
+        except (msgspec.ValidationError, ValueError) as error:
+            found["thresholds"] = [f"Expected severities with their values: {error}."]
+        for name in ("summary", "description"):
+            try:
+                templating.parse(getattr(self, name))
+            except templating.TemplateError as error:
+                found[name] = [f"{str(error)[:1].upper()}{str(error)[1:]}."]
+        return found
 
 
 class SeverityName(models.Model):

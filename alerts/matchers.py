@@ -55,7 +55,7 @@ def parse(text: str) -> Matcher:
             f'Expected a label, one of = != =~ !~ and a value, like severity="critical"; got {text[:80]!r}.'
         )
     name, operator, quoted, bare = found.groups()
-    value = bare if quoted is None else _unquoted(quoted)
+    value = _unescaped(bare if quoted is None else quoted)
     if operator.endswith("~"):
         try:
             pattern(value)
@@ -65,12 +65,22 @@ def parse(text: str) -> Matcher:
 
 
 def parse_all(value: object) -> list[Matcher]:
-    """Of a list of texts, as rows keep them. Raises MatcherError."""
+    """Of a list of texts with one matcher each, as rows keep them. Raises MatcherError."""
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise MatcherError('Expected a list of matchers, like ["severity="critical""].')
+        raise MatcherError("""Expected a list of matchers, like ['severity="critical"'].""")
     if len(value) > MATCHERS_MAX:
         raise MatcherError(f"Expected at most {MATCHERS_MAX} matchers, got {len(value)}.")
     return [parse(each) for each in value]
+
+
+def split(text: str) -> list[Matcher]:
+    """Several in one text, as amtool and `alertmanager.yml` have them: `{severity="critical", service=~"api|web"}`.
+
+    Raises MatcherError.
+    """
+    inner = text.strip().removeprefix("{").removesuffix("}")
+    parts = [part.strip() for part in _PARTS.findall(inner)]
+    return parse_all([part for part in parts if part])
 
 
 @lru_cache(maxsize=1_024)
@@ -80,10 +90,13 @@ def pattern(expression: str) -> Any:
 
 
 _MATCHER: Final = re.compile(
-    rf'({NAME.pattern})\s*(=~|!~|!=|=)\s*(?:"((?:[^"\\\n]|\\.)*)"|([^"{{}},\n]*?))\s*', re.DOTALL
+    rf'({NAME.pattern})\s*(=~|!~|!=|=)\s*(?:"((?:[^"\\]|\\.)*)"|([^"{{}},\n]*?))\s*', re.DOTALL
 )
+# Commas between quotes belong to a value.
+_PARTS: Final = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+', re.DOTALL)
 _ESCAPES: Final = {"n": "\n", '"': '"', "\\": "\\"}
 
 
-def _unquoted(text: str) -> str:
+def _unescaped(text: str) -> str:
+    """What is no escape stays as it is, its backslash included: expressions have many."""
     return re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[0]), text, flags=re.DOTALL)

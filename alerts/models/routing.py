@@ -87,7 +87,13 @@ class InhibitRule(models.Model):
     name = models.CharField(max_length=100, blank=True)
     source_matchers = models.JSONField(default=list, validators=[valid_matchers])
     target_matchers = models.JSONField(default=list, validators=[valid_matchers])
+    # ["..."] is every label but the severity.
     equal = models.JSONField(default=list, blank=True, validators=[valid_names])
+    from_parents = models.BooleanField(
+        _("from what it needs"),
+        default=False,
+        help_text=_("The source is an alert of a service that the target's service needs, while that one is down."),
+    )
     enabled = models.BooleanField(default=True)
 
     class Meta:
@@ -123,6 +129,12 @@ class Silence(models.Model):
     def clean(self) -> None:
         if self.starts_at and self.ends_at and self.ends_at <= self.starts_at:
             raise ValidationError({"ends_at": _("It would end before it begins.")})
+        try:
+            parsed = matchers.parse_all(self.matchers)
+        except matchers.MatcherError:
+            return  # the field itself says so
+        if all(matcher.matches({}) for matcher in parsed):
+            raise ValidationError({"matchers": _("It would hit everything: at least one must ask for some value.")})
 
 
 class Group(models.Model):
@@ -133,13 +145,14 @@ class Group(models.Model):
     receiver = models.ForeignKey(Receiver, models.CASCADE, null=True, related_name="+", db_index=False)
     key = models.CharField(max_length=64, unique=True)  # of the route or receiver, and the labels
     labels = models.JSONField()  # that its alerts have in common because of `group_by`
-    flush_at = models.BigIntegerField()  # µs: when it is looked at next
+    flush_at = models.BigIntegerField(null=True)  # µs: when it is looked at next; null: it has no alerts
+    looked_at = models.BigIntegerField(null=True)  # µs: when it was last; null: not since it has alerts
     claim = models.CharField(max_length=32, blank=True)
 
     class Meta:
         default_permissions = ("view",)
         indexes = [
-            # "Which are due?", asked each second.
+            # "Which are due?", asked each second; and which are old.
             models.Index(fields=["flush_at"], name="group_by_flush"),
         ]
 

@@ -1,0 +1,287 @@
+"""From alerts to deliveries: which group an alert belongs to, and what is told of a group when its time has come.
+
+`take` puts alerts that fire into their groups and their incidents. `flush` looks at the groups that are due: one
+conditional UPDATE leaves its token at them and moves them to the end of a lease; then, some groups at a time, what is
+to be told is written in one transaction with what the channels know from then on. If the worker dies in between,
+nothing was written, and the groups are due again when the lease ends.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from django.db import transaction
+from django.db.models import Count
+
+from alerts import deliveries, grouping, incidents, messages, silences
+from alerts.grouping import Entry
+from alerts.incidents import Arrival
+from alerts.inhibition import Inhibitor
+from alerts.labels import fingerprint
+from alerts.models import Alert, AlertRule, Channel, EscalationPolicy, Group, Member, Notified
+from alerts.models.alerts import State
+from alerts.models.deliveries import Reason
+from alerts.models.incidents import Status
+from alerts.routing import Match, Options, Tree, Way
+from core import clock
+
+LEASE: Final = 60 * clock.SECOND
+GROUPS_MAX: Final = 1_000  # that one claim takes
+CLAIMS_MAX: Final = 20  # of one flush
+MEMBERS_MAX: Final = 2_000  # alerts that one transaction looks at, or those of one group
+BATCH: Final = 500  # rows in one statement
+INCIDENT_LABELS: Final = ("alertname", "service")  # without a route
+
+
+# --- Alerts come and end ---------------------------------------------------------------------------------------------
+
+
+def take(alerts: Sequence[Alert], now: datetime) -> None:
+    """Of alerts that have begun to fire, or have ended. Taking one twice changes nothing."""
+    firing = [alert for alert in alerts if alert.state == State.FIRING]
+    ended = {alert.incident_id for alert in alerts if alert.state == State.RESOLVED and alert.incident_id}
+    with transaction.atomic():
+        if firing:
+            matches = matches_of(firing)
+            incidents.attach_all(_arrivals(firing, matches), now)
+            _join(firing, matches, now)
+        if ended:
+            incidents.ended(ended, now)
+
+
+def matches_of(alerts: Sequence[Alert]) -> list[list[Match]]:
+    """The ways of each alert: by the routes, and to the receivers of its rule that the routes leave out."""
+    tree = Tree.load()
+    own = _receivers_of({alert.rule_id for alert in alerts if alert.rule_id})
+    found = []
+    for alert in alerts:
+        matches = tree.match(alert.labels)
+        reached = {match.options.receiver for match in matches}
+        beside = [each for each in own.get(alert.rule_id or 0, ()) if each[0] not in reached]
+        found.append(matches + tree.beside(alert.labels, beside))
+    return found
+
+
+def _receivers_of(rules: Iterable[int]) -> Mapping[int, list[tuple[int, str]]]:
+    through = AlertRule.receivers.through.objects.filter(alertrule__in=set(rules))
+    found: dict[int, list[tuple[int, str]]] = defaultdict(list)
+    for rule, pk, name in through.order_by("pk").values_list("alertrule", "receiver", "receiver__name"):
+        found[rule].append((pk, name))
+    return found
+
+
+def _arrivals(alerts: Sequence[Alert], matches: Sequence[Sequence[Match]]) -> list[Arrival]:
+    firsts = [several[0] if several else None for several in matches]
+    policies = EscalationPolicy.objects.in_bulk({each.options.escalation for each in firsts if each} - {None})
+    arrivals = []
+    for alert, first in zip(alerts, firsts, strict=True):
+        labels = incident_labels(alert, first)
+        policy = policies.get(first.options.escalation or 0) if first else None
+        arrivals.append(Arrival(alert, fingerprint(labels), labels, policy))
+    return arrivals
+
+
+def incident_labels(alert: Alert, first: Match | None) -> dict[str, str]:
+    """What the alerts of an incident have in common: the group's labels by the first route, whatever the severity."""
+    labels = first.labels if first else {name: alert.labels[name] for name in INCIDENT_LABELS if name in alert.labels}
+    return {name: text for name, text in labels.items() if name != "severity"}
+
+
+def _join(alerts: Sequence[Alert], matches: Sequence[Sequence[Match]], now: datetime) -> None:
+    at = clock.micros(now)
+    wanted: dict[str, Match] = {}
+    members: dict[str, list[Alert]] = defaultdict(list)
+    for alert, several in zip(alerts, matches, strict=True):
+        for match in several:
+            wanted[match.group_key] = match
+            members[match.group_key].append(alert)
+    Group.objects.bulk_create(
+        (
+            Group(
+                key=key,
+                route_id=match.route,
+                receiver_id=None if match.route else match.options.receiver,
+                labels=match.labels,
+            )
+            for key, match in wanted.items()
+        ),
+        ignore_conflicts=True,
+        batch_size=BATCH,
+    )
+    # Locked, in one order: a flush may just be looking at them.
+    groups = list(Group.objects.filter(key__in=wanted).select_for_update(no_key=True).order_by("pk"))
+    Member.objects.bulk_create(
+        (Member(group=group, alert=alert) for group in groups for alert in members[group.key]),
+        ignore_conflicts=True,
+        batch_size=BATCH,
+    )
+    moved = [group for group in groups if _hurry(group, at, members[group.key], wanted[group.key].options)]
+    Group.objects.bulk_update(moved, ["flush_at", "looked_at"], BATCH)
+
+
+def _hurry(group: Group, at: int, alerts: Iterable[Alert], options: Options) -> bool:
+    """Sets when the group is looked at, if these alerts change that. After the first time only its interval counts."""
+    if group.flush_at is not None and group.looked_at is not None:
+        return False
+    wait = round(options.group_wait * clock.SECOND)
+    first = min(grouping.first_look(at, clock.micros(alert.fired_at or alert.active_at), wait) for alert in alerts)
+    if group.flush_at is not None and group.flush_at <= first:
+        return False
+    group.flush_at, group.looked_at = first, None
+    return True
+
+
+# --- Groups whose time has come --------------------------------------------------------------------------------------
+
+
+class _Circumstances(NamedTuple):
+    """What decides about all groups of one flush, read once."""
+
+    now: datetime
+    tree: Tree
+    ways: Mapping[int, Way]  # by route
+    inhibitor: Inhibitor
+    silences: Sequence[silences.Active]
+    channels: Mapping[int, Sequence[Channel]]  # by receiver
+
+
+def flush(now: datetime) -> int:
+    """Writes what is to be told now. The number of groups that were looked at."""
+    looked_at = 0
+    circumstances: _Circumstances | None = None
+    for _ in range(CLAIMS_MAX):
+        token, claimed = _claim(clock.micros(now))
+        if not claimed:
+            break
+        circumstances = circumstances or _read(now)
+        for batch in _batches(claimed):
+            with transaction.atomic():
+                looked_at += _flush(batch, token, circumstances)
+    return looked_at
+
+
+def _claim(at: int) -> tuple[str, dict[int, int]]:
+    """The token, and group → number of its alerts; those that have waited longest first."""
+    due = Group.objects.filter(flush_at__lte=at)
+    rows = due.order_by("flush_at").annotate(alerts=Count("members")).values_list("pk", "alerts")[:GROUPS_MAX]
+    claimed = dict(rows)
+    token = uuid.uuid4().hex
+    mine = Group.objects.filter(pk__in=claimed, flush_at__lte=at)
+    if claimed and mine.update(claim=token, flush_at=at + LEASE) < len(claimed):
+        taken = set(Group.objects.filter(claim=token).values_list("pk", flat=True))
+        claimed = {pk: alerts for pk, alerts in claimed.items() if pk in taken}
+    return token, claimed
+
+
+def _batches(claimed: Mapping[int, int]) -> Iterator[list[int]]:
+    batch: list[int] = []
+    size = 0
+    for pk, alerts in claimed.items():
+        if batch and size + alerts > MEMBERS_MAX:
+            yield batch
+            batch, size = [], 0
+        batch.append(pk)
+        size += alerts
+    if batch:
+        yield batch
+
+
+def _read(now: datetime) -> _Circumstances:
+    channels: dict[int, list[Channel]] = defaultdict(list)
+    for channel in Channel.objects.filter(enabled=True).select_related("receiver").order_by("pk"):
+        channels[channel.receiver_id].append(channel)
+    tree = Tree.load()
+    return _Circumstances(now, tree, tree.ways(), Inhibitor.load(), silences.active(now), channels)
+
+
+def _flush(batch: Sequence[int], token: str, known: _Circumstances) -> int:
+    # One whose lease has ended is somebody else's by now.
+    mine = Group.objects.filter(pk__in=batch, claim=token).select_related("receiver").order_by("pk")
+    groups = list(mine.select_for_update(no_key=True, of=("self",)))
+    members, entries = _members(groups), _entries(groups)
+    written: list[Notified] = []
+    over: list[int] = []  # memberships
+    for group in groups:
+        inside = members[group.pk]
+        way = _way(group, known)
+        if not way.options.muted(known.now):
+            # Of one that ended and fires anew only the latter counts.
+            newest = {member.alert.fingerprint: member.alert for member in inside}
+            heard = [alert for alert in newest.values() if _heard(alert, known)]
+            written += _tell(group, way, heard, entries[group.pk], known) if heard else []
+        ends = [member.pk for member in inside if member.alert.state == State.RESOLVED]
+        over += ends
+        group.claim = ""
+        group.looked_at = clock.micros(known.now)
+        interval = round(way.options.group_interval * clock.SECOND)
+        group.flush_at = group.looked_at + interval if len(ends) < len(inside) else None
+    Notified.objects.bulk_create(
+        written, BATCH, update_conflicts=True, unique_fields=["group", "channel"],
+        update_fields=["firing", "resolved", "at"],
+    )  # fmt: skip
+    Member.objects.filter(pk__in=over).delete()
+    # Once all has ended, what fires next is news.
+    Notified.objects.filter(group__in=[group for group in groups if group.flush_at is None]).delete()
+    Group.objects.bulk_update(groups, ["claim", "looked_at", "flush_at"], BATCH)
+    return len(groups)
+
+
+def _members(groups: Sequence[Group]) -> Mapping[int, list[Member]]:
+    """By group; what fired later comes later."""
+    found: dict[int, list[Member]] = defaultdict(list)
+    for member in Member.objects.filter(group__in=groups).select_related("alert__incident").order_by("alert_id"):
+        found[member.group_id].append(member)
+    return found
+
+
+def _entries(groups: Sequence[Group]) -> Mapping[int, Mapping[int, Entry]]:
+    """What was told last, by group and channel."""
+    found: dict[int, dict[int, Entry]] = defaultdict(dict)
+    for row in Notified.objects.filter(group__in=groups):
+        found[row.group_id][row.channel_id] = Entry(frozenset(row.firing), frozenset(row.resolved), row.at)
+    return found
+
+
+def _way(group: Group, known: _Circumstances) -> Way:
+    if group.receiver:
+        return known.tree.own_way(group.receiver.pk, group.receiver.name)
+    return known.ways.get(group.route_id or 0) or Way("{}", Options())
+
+
+def _heard(alert: Alert, known: _Circumstances) -> bool:
+    return not known.inhibitor.by(alert.labels, alert.severity) and not silences.by(known.silences, alert.labels)
+
+
+def _tell(
+    group: Group, way: Way, heard: Sequence[Alert], entries: Mapping[int, Entry], known: _Circumstances
+) -> list[Notified]:
+    """Writes the deliveries; returns what the channels know then."""
+    firing = [alert for alert in heard if alert.state == State.FIRING]
+    names = frozenset(alert.fingerprint for alert in firing)
+    ended = frozenset(alert.fingerprint for alert in heard) - names
+    # Somebody sees to all of it: who knows already is not told again.
+    seen_to = all(alert.incident and alert.incident.status != Status.OPEN for alert in firing)
+    written = []
+    told: dict[tuple[Reason, bool], list[Channel]] = defaultdict(list)
+    for channel in known.channels.get(way.options.receiver or 0, ()):
+        reason = grouping.reason_to_tell(
+            entries.get(channel.pk), names, ended, known.now, repeat=way.options.repeat_interval,
+            send_resolved=channel.send_resolved,
+        )  # fmt: skip
+        if reason is None or (reason == Reason.REPEAT and seen_to):
+            continue
+        told[reason, channel.send_resolved].append(channel)
+        written.append(
+            Notified(group=group, channel=channel, firing=sorted(names), resolved=sorted(ended), at=known.now)
+        )
+    for (reason, send_resolved), channels in told.items():
+        if alerts := messages.in_order(heard if send_resolved else firing):
+            deliveries.enqueue(
+                channels, messages.of_group(group, way, alerts, reason), incident=messages.leading(alerts), group=group,
+                reason=reason, now=known.now,
+            )  # fmt: skip
+    return written

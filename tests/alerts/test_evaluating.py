@@ -243,7 +243,8 @@ def test_settings_that_fit_no_more_are_an_error_of_the_rule(stated: Stated) -> N
 # --- Who is due ------------------------------------------------------------------------------------------------------
 
 
-def test_a_new_rule_is_evaluated_at_once_and_then_on_a_grid_of_its_own(stated: Stated) -> None:
+@commits
+def test_a_new_rule_is_evaluated_at_once_and_then_on_a_grid_of_its_own(database: str, stated: Stated) -> None:
     rows = [rule(f"Rule {number}", interval=20) for number in range(100)]
     assert evaluating.run_due(at(0)) == 100
     counts = [evaluating.run_due(at(seconds)) for seconds in range(1, 21)]
@@ -268,7 +269,7 @@ def test_a_rule_that_is_off_is_left_alone(stated: Stated) -> None:
 
 
 @commits
-def test_workers_at_the_same_time_evaluate_each_rule_once(stated: Stated) -> None:
+def test_workers_at_the_same_time_evaluate_each_rule_once(database: str, stated: Stated) -> None:
     for number in range(20):
         rule(f"Rule {number}", str(number))
     stated.found = {str(number): found("worker") for number in range(20)}
@@ -288,7 +289,8 @@ def test_workers_at_the_same_time_evaluate_each_rule_once(stated: Stated) -> Non
     assert Alert.objects.count() == 20
 
 
-def test_of_a_killed_worker_the_rule_comes_back_when_its_lease_ends(stated: Stated) -> None:
+@commits
+def test_of_a_killed_worker_the_rule_comes_back_when_its_lease_ends(database: str, stated: Stated) -> None:
     one = rule()
     stated.found["it"] = lambda _: (_ for _ in ()).throw(KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt):
@@ -300,7 +302,8 @@ def test_of_a_killed_worker_the_rule_comes_back_when_its_lease_ends(stated: Stat
     assert reread(one).claim == ""
 
 
-def test_what_a_slow_worker_found_does_not_count_any_more(stated: Stated, told: list[Any]) -> None:
+@commits
+def test_what_a_slow_worker_found_does_not_count_any_more(database: str, stated: Stated, told: list[Any]) -> None:
     one = rule()
 
     def meanwhile(_: datetime) -> Measured:
@@ -315,7 +318,7 @@ def test_what_a_slow_worker_found_does_not_count_any_more(stated: Stated, told: 
 
 
 @commits
-def test_what_was_measured_of_a_rule_as_it_was_before_does_not_count(stated: Stated) -> None:
+def test_what_was_measured_of_a_rule_as_it_was_before_does_not_count(database: str, stated: Stated) -> None:
     one = rule()
 
     def meanwhile(_: datetime) -> Measured:
@@ -367,7 +370,7 @@ def test_an_hours_jump_of_the_clock_is_no_storm(stated: Stated, told: list[Any],
 
 
 @commits
-def test_the_alerts_of_a_rule_that_is_switched_off_end(stated: Stated, told: list[Any]) -> None:
+def test_the_alerts_of_a_rule_that_is_switched_off_end(database: str, stated: Stated, told: list[Any]) -> None:
     one = rule()
     stated.found["it"] = found("worker")
     evaluating.evaluate([one], at(0))

@@ -170,6 +170,7 @@ CELERY_BEAT_SCHEDULE = {
     "retain-logs": {"task": "logs.tasks.retain", "schedule": 600, "options": {"expires": 600}},
     "watch-docker": {"task": "services.tasks.watch_docker", "schedule": 1, "options": {"expires": 1}},
     "keep-container-samples": {"task": "services.tasks.keep_samples", "schedule": 600, "options": {"expires": 600}},
+    "freeze-evidence": {"task": "alerts.tasks.freeze_evidence", "schedule": 2, "options": {"expires": 2}},
     "archive-logs": {"task": "logs.tasks.archive", "schedule": 3600, "options": {"expires": 3600}},
     "alerts": {"task": "alerts.tasks.tick", "schedule": 1, "options": {"expires": 1}},
 }

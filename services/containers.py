@@ -38,7 +38,7 @@ CONTAINERS_MAX: Final = 500  # of one host
 HOSTS_AT_ONCE: Final = 16
 ASKED_AT_ONCE: Final = 8  # questions to one engine
 SAME_DEPLOY: Final = timedelta(minutes=10)
-DEPLOYS_MAX: Final = 50  # events that are looked at
+DEPLOYS_MAX: Final = 50  # events that are looked at, the newest
 
 log = logging.getLogger(__name__)
 
@@ -269,9 +269,9 @@ def deploys(service: Service | int, start: datetime, end: datetime) -> list[tupl
     the same image soon after each other are one."""
     events = ContainerEvent.objects.filter(
         service=service, kind=ContainerEvent.Kind.DEPLOY, at__gte=start, at__lt=end
-    ).order_by("at", "pk")
+    ).order_by("-at", "-pk")
     found: list[tuple[datetime, str]] = []
-    for at, detail in events.values_list("at", "detail")[:DEPLOYS_MAX]:
+    for at, detail in reversed(events.values_list("at", "detail")[:DEPLOYS_MAX]):
         if not any(same == detail and at - earlier < SAME_DEPLOY for earlier, same in found):
             found.append((at, detail))
     return found

@@ -185,6 +185,11 @@ OUTBOUND_PRIVATE = env.boolean("PHAROS_OUTBOUND_PRIVATE", default=True)
 # For how many days single results of checks are kept; 0 is for ever. Hours, and changes of status, stay.
 RESULTS_RETENTION_DAYS = env.integer("PHAROS_RESULTS_RETENTION_DAYS", default=30, low=0, high=36_500)
 
+# --- Alerts ------------------------------------------------------------------------------------------------------
+
+# As people and receivers of messages reach Pharos; links in messages begin with it. Empty: messages have no links.
+EXTERNAL_URL = env.url("PHAROS_URL", schemes=["https", "http"]).rstrip("/")
+
 # --- Pages -----------------------------------------------------------------------------------------------------
 
 LANGUAGE_CODE = "en-us"

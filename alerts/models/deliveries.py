@@ -55,8 +55,14 @@ class Delivery(models.Model):
         indexes = [
             # "What is due?", asked each second.
             models.Index(fields=["due_at"], condition=models.Q(due_at__isnull=False), name="delivery_by_due"),
-            # How many went to a channel in the last minute; its history.
+            # "Is an earlier one of this group not finished yet?"
+            models.Index(
+                fields=["channel", "group"], condition=models.Q(due_at__isnull=False), name="delivery_unfinished"
+            ),
+            # The history of a channel.
             models.Index(fields=["channel", "-created_at"], name="delivery_by_channel"),
+            # How many went to a channel in the last minute.
+            models.Index(fields=["channel", "finished_at"], name="delivery_by_end"),
             # What is old.
             models.Index(fields=["created_at"], name="delivery_by_time"),
         ]

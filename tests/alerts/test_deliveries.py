@@ -19,7 +19,7 @@ from alerts.severity import Severity
 from core import clock
 from tests.alerts.telling import NOW, channel, due, group, notification, told
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
 SECOND = timedelta(seconds=1)
 LEASE = deliveries.LEASE / clock.SECOND * SECOND

@@ -17,7 +17,7 @@ from tests.alerts.sinks import Sink, http_sink
 from tests.alerts.telling import NOW, channel, due, told
 from tests.waiting import until
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
 
 @pytest.fixture

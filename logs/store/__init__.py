@@ -1,7 +1,19 @@
 """Where records are kept: `log_stores["default"]` is the store that LOG_STORES names."""
 
 from core.backends import Backends
-from logs.store.base import Backlog, BaseLogStore, Commit, Dropped, Histogram, Incoming, Page, Singles, Usage, Values
+from logs.store.base import (
+    Backlog,
+    BaseLogStore,
+    Commit,
+    Counts,
+    Dropped,
+    Histogram,
+    Incoming,
+    Page,
+    Singles,
+    Usage,
+    Values,
+)
 
 log_stores: Backends[BaseLogStore] = Backends("LOG_STORES")
 
@@ -9,6 +21,7 @@ __all__ = [
     "Backlog",
     "BaseLogStore",
     "Commit",
+    "Counts",
     "Dropped",
     "Histogram",
     "Incoming",

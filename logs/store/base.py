@@ -7,7 +7,8 @@ its end. Listings are ordered by position, newest first.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Container, Iterator, Sequence
+from collections import Counter
+from collections.abc import Container, Iterator, MutableMapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -88,6 +89,26 @@ class Values(msgspec.Struct, frozen=True):
     complete: bool  # False: the deadline passed first, or there are too many different values to know them all
 
 
+Key = tuple[str, ...]  # values of some fields
+Counted = tuple[int, Key, int]  # start of a bucket, values, lines
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """Lines by time and by the values of some fields."""
+
+    step: int
+    lines: list[Counted]  # in no order; the same bucket and values may come several times
+    complete: bool
+
+    def between(self, start: int, end: int) -> Counter[Key]:
+        """Lines by values, in the buckets that begin from `start` on and before `end`."""
+        found: Counter[Key] = Counter()
+        for bucket, key, lines in self.lines:
+            if start <= bucket < end:
+                found[key] += lines
+        return found
+
+
 class Backlog(msgspec.Struct, frozen=True):
     newest: int  # pass as `number` to go on
     records: list[tuple[int, LogRecord]]  # (commit, record), by commit and position
@@ -152,6 +173,25 @@ class BaseLogStore(ABC):
         """The most frequent values of `field`: service, logger, level, title, an id, or a key of the metadata.
 
         Raises QueryError for a field that has no values to count. Of a list in the metadata, each item counts.
+        """
+
+    @abstractmethod
+    def counts(
+        self,
+        node: Node,
+        fields: Sequence[str] = (),
+        *,
+        start: int,
+        end: int,
+        step: int,
+        deadline: float | None = None,
+        known: MutableMapping[int, Sequence[Counted]] | None = None,
+    ) -> Counts:
+        """Lines per `step` microseconds and values of `fields`, in all buckets that touch the range.
+
+        Fields are those of `values`, and PATTERN of `logs.patterns`; lines without one of them don't count. Who asks
+        the same again and again, for a range that moves on, gives a map that is his own as `known`: then each block is
+        counted once. What was found before a deadline is kept there, too.
         """
 
     @abstractmethod

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import reduce
@@ -35,6 +35,8 @@ from logs.store.base import (
     Backlog,
     BaseLogStore,
     Commit,
+    Counted,
+    Counts,
     Direction,
     Dropped,
     EntryKey,
@@ -174,6 +176,20 @@ class BlockStore(BaseLogStore):
         found = [item for item in counted.items() if item[0] and item[0].casefold().startswith(folded)]
         most = heapq.nsmallest(limit, found, key=lambda item: (-item[1], item[0]))
         return Values(most, complete=not stop.late and len(counted) < reading.VALUES_MAX)
+
+    def counts(
+        self,
+        node: Node,
+        fields: Sequence[str] = (),
+        *,
+        start: int,
+        end: int,
+        step: int,
+        deadline: float | None = None,
+        known: MutableMapping[int, Sequence[Counted]] | None = None,
+    ) -> Counts:
+        known = {} if known is None else known
+        return reading.counts(self.shelf, node, fields, start, end, step, Stop(deadline), known)
 
     def last_commit(self) -> int:
         return LogCommit.objects.using(self.database).aggregate(number=Max("pk"))["number"] or 0

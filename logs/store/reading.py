@@ -9,15 +9,16 @@ from __future__ import annotations
 import heapq
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
+from itertools import chain, product
 from typing import Final, NamedTuple, TypeVar
 
 from core import clock
-from logs.query import Field, Metadata, Node, all_of, field_exists
+from logs import patterns
+from logs.query import Everything, Field, Metadata, Node, Operator, all_of, field_exists
 from logs.records import LEVELS, LogRecord
 from logs.store import scan
-from logs.store.base import Direction, Histogram, Page, Position
+from logs.store.base import Counted, Counts, Direction, Histogram, Key, Page, Position
 from logs.store.codec import Columns
 from logs.store.grams import Column
 from logs.store.shelf import ALL_COLUMNS, Known, Listed, Moved, Shelf, Stored
@@ -236,8 +237,90 @@ def values(shelf: Shelf, node: Node, field: str, start: int, end: int, stop: Sto
     return _sweep(shelf, stop, count, start, end)
 
 
+def counts(
+    shelf: Shelf,
+    node: Node,
+    fields: Sequence[str],
+    start: int,
+    end: int,
+    step: int,
+    stop: Stop,
+    known: MutableMapping[int, Sequence[Counted]],
+) -> Counts:
+    """`known` has what was counted of whole blocks, by the block: they never change."""
+    start, end = start - start % step, end + -end % step
+    read = [_field(name) for name in fields]
+    having = all_of(node, *(wanted for wanted, _ in read))
+    readers = [of_line for _, of_line in read]
+    by_header = scan.reads_labels_only(node) and all(wanted == _SERVICE for wanted, _ in read)
+    pairs = scan.Pairs(node)
+
+    def count(blocks: Sequence[Listed]) -> Counts:
+        for gone in known.keys() - {block.pk for block in blocks}:
+            known.pop(gone, None)
+        rest = [block for block in blocks if block.pk not in known]
+        if by_header:
+            for block, header in chain.from_iterable(shelf.known(stop.when_late(rest), grams=False)):
+                if (found := _counted_header(header, pairs, block, step, len(fields))) is not None:
+                    known[block.pk] = found
+            rest = [block for block in rest if block.pk not in known]
+        for block, columns in shelf.opened(stop.when_late(rest), having, frozenset({"times"})):
+            if columns is not None:
+                known[block.pk] = shelf.undamaged(block.pk, _counted, having, readers, columns, step) or ()
+        if not stop.late:
+            # What was not opened has no line that matches.
+            known.update((block.pk, ()) for block in rest if block.pk not in known)
+        found = chain.from_iterable(known.get(block.pk, ()) for block in blocks)
+        return Counts(step, [each for each in found if start <= each[0] < end], complete=not stop.late)
+
+    return _sweep(shelf, stop, count, start, end)
+
+
+def _counted_header(known: Known, wanted: scan.Pairs, block: Listed, step: int, times: int) -> Sequence[Counted] | None:
+    """`times`: how often the service stands in the key. None if the header does not tell."""
+    counted: Counter[tuple[int, Key]] = Counter()
+    bucket = block.first - block.first % step
+    if block.last < bucket + step:
+        for service, level, lines in known.by_pair:
+            if wanted.matches(service, level):
+                counted[bucket, (service,) * times] += lines
+    elif step % clock.MINUTE == 0:
+        services = known.header.services
+        for minute, pair, lines in known.header.by_minute:
+            service, when = services[pair >> 3], minute * clock.MINUTE
+            if wanted.matches(service, pair & 7):
+                counted[when - when % step, (service,) * times] += lines
+    else:
+        return None
+    return _flat(counted)
+
+
+def _counted(
+    node: Node, readers: Sequence[Callable[[Columns, int], Iterable[str]]], columns: Columns, step: int
+) -> Sequence[Counted]:
+    selection = scan.select(node, columns)
+    if not selection:
+        return ()
+    times = columns.times
+    counted: Counter[tuple[int, Key]] = Counter()
+    for line in scan.lines_of(selection, columns.lines):
+        bucket = times[line] - times[line] % step
+        for key in product(*(of_line(columns, line) for of_line in readers)):
+            counted[bucket, key] += 1
+    return _flat(counted)
+
+
+def _flat(counted: Counter[tuple[int, Key]]) -> Sequence[Counted]:
+    return tuple((bucket, key, lines) for (bucket, key), lines in counted.items())
+
+
+_SERVICE: Final = Field("service", Operator.EXISTS, "")
+
+
 def _field(name: str) -> tuple[Node, Callable[[Columns, int], Iterable[str]]]:
     """What a line must match to have the field, and how its values are read. Raises QueryError."""
+    if name == patterns.PATTERN:
+        return Everything(), lambda columns, line: (patterns.of(columns.field("message", line)),)
     match wanted := field_exists(name):
         case Field(name="service"):
             return wanted, lambda columns, line: (columns.service(line),)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from itertools import product
 from typing import Any
 from unittest.mock import patch
 
@@ -14,13 +15,14 @@ import pytest
 from django.db import connections
 
 from core import clock
-from logs import query
+from logs import patterns, query
 from logs.lines import Lines
 from logs.models import LogBlock, LogBlockGrams
 from logs.query import Everything
 from logs.records import LEVELS, Level, LogRecord
 from logs.sequence import sequence_at
-from logs.store import BaseLogStore, Dropped, Singles, Values, codec
+from logs.store import BaseLogStore, Counts, Dropped, Singles, Values, codec, reading
+from logs.store.base import Counted
 from logs.store.blocks import BlockStore
 from logs.store.shelf import Shelf
 from tests.logs.corpus import ENTRY_MS, START, corpus, entries, stored
@@ -452,6 +454,100 @@ def test_an_empty_store_has_nothing_and_says_so(store: BaseLogStore) -> None:
     assert store.committed_after(0, limit=10).records == []
     assert set(store.stats().values()) == {0}
     assert sum(store.histogram(Everything(), start=0, end=clock.HOUR, step=clock.MINUTE).totals) == 0
+
+
+# --- Counting by time and value --------------------------------------------------------------------------------------
+
+
+def counted(records: Collection[LogRecord], text: str, fields: list[str], step: int, start: int, end: int) -> Any:
+    """What `counts` shall find, by bucket and values."""
+    node = query.parse(text)
+    found: Counter[tuple[int, tuple[str, ...]]] = Counter()
+    for record in records:
+        bucket = record.timestamp - record.timestamp % step
+        if start - start % step <= bucket < end and node.matches(record):
+            for key in product(*(filter(None, OF_RECORD[name](record)) for name in fields)):
+                found[bucket, key] += 1
+    return dict(found)
+
+
+def flat(counts: Counts) -> Any:
+    found: Counter[tuple[int, tuple[str, ...]]] = Counter()
+    for bucket, key, lines in counts.lines:
+        found[bucket, key] += lines
+    return dict(found)
+
+
+@pytest.mark.parametrize("text", ["", "level:error", "service:api OR level:warn", "timeout"])
+@pytest.mark.parametrize("fields", [[], ["service"], ["service", "logger"], ["tags"], ["service", "service"]])
+@pytest.mark.parametrize("step", [clock.SECOND, clock.MINUTE, clock.HOUR])
+def test_lines_are_counted_by_time_and_values(store: BaseLogStore, text: str, fields: list[str], step: int) -> None:
+    batch = entries(corpus(900), size=90)
+    store.append(batch)
+    start, end = START + 3 * clock.SECOND, START + 30 * clock.SECOND
+    counts = store.counts(query.parse(text), fields, start=start, end=end, step=step)
+    assert flat(counts) == counted(stored(batch), text, fields, step, start, end)
+    assert counts.complete
+    assert counts.lines
+
+
+def test_lines_are_counted_by_their_patterns(store: BaseLogStore) -> None:
+    lines = ["took 12 ms", "took 7 ms", "failed"]
+    store.append(entries([LogRecord(START, Level.INFO, "a", text) for text in lines]))
+    counts = store.counts(ALL, [patterns.PATTERN], start=START, end=START + clock.SECOND, step=clock.SECOND)
+    assert counts.between(0, START + clock.SECOND) == {("took * ms",): 2, ("failed",): 1}
+
+
+@pytest.mark.parametrize("text", ["level:error", "timeout"])
+def test_what_was_counted_once_is_known_while_time_goes_on_and_blocks_are_merged(
+    store: BaseLogStore, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = entries(corpus(1_200), size=10)
+    known: dict[int, Sequence[Counted]] = {}
+    opened: list[int] = []
+    real = Shelf.read
+    monkeypatch.setattr(Shelf, "read", lambda self, pks, names: opened.extend(pks) or real(self, pks, names))
+
+    def ask() -> Any:
+        question = query.parse(text), ["service"]
+        return flat(store.counts(*question, start=START, end=START + clock.HOUR, step=clock.SECOND, known=known))
+
+    for begin in range(0, len(batch), 30):
+        store.append(batch[begin : begin + 30])
+        there = stored(batch[: begin + 30])
+        assert ask() == counted(there, text, ["service"], clock.SECOND, START, START + clock.HOUR)
+        assert len(opened) == len(set(opened))
+        opened.clear()
+        assert ask()
+        assert not opened
+        if begin == 60:
+            store.maintain(budget=60)
+            opened.clear()
+    assert ask() == counted(stored(batch), text, ["service"], clock.SECOND, START, START + clock.HOUR)
+
+
+def test_what_was_counted_before_a_deadline_is_known_afterwards(
+    store: BaseLogStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = entries(corpus(1_500), size=100)
+    store.append(batch)
+    known: dict[int, Sequence[Counted]] = {}
+    looks = 0
+
+    def late(stop: reading.Stop) -> bool:
+        nonlocal looks
+        looks += 1
+        stop.late = stop.late or looks % 5 == 0
+        return stop.late
+
+    monkeypatch.setattr(reading.Stop, "now", late)
+    question = query.parse("timeout"), ["service"]
+    rounds = [
+        store.counts(*question, start=START, end=START + clock.HOUR, step=clock.SECOND, known=known) for _ in range(9)
+    ]
+    assert not rounds[0].complete
+    assert rounds[-1].complete
+    assert flat(rounds[-1]) == counted(stored(batch), "timeout", ["service"], clock.SECOND, START, START + clock.HOUR)
 
 
 # --- Upkeep --------------------------------------------------------------------------------------------------------

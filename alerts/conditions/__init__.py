@@ -16,7 +16,19 @@ if TYPE_CHECKING:
 __all__ = ["Condition", "ConditionError", "Facts", "Measured", "Sample", "choices", "condition", "problems"]
 
 # Kind → its label. The module of the same name is loaded when it is first needed.
-CONDITIONS: Final[dict[str, str]] = {}
+CONDITIONS: Final[dict[str, str]] = {
+    "log_count": "log lines: how many match",
+    "log_rate": "log lines: how many a minute",
+    "log_ratio": "log lines: which part matches",
+    "log_distinct": "log lines: how many different values",
+    "log_absence": "log lines: none come",
+    "log_pattern": "log lines: a new pattern",
+    "service_down": "service: down",
+    "service_degraded": "service: degraded",
+    "service_latency": "service: latency",
+    "certificate": "service: certificate",
+    "heartbeat": "service: heartbeat missing",
+}
 
 
 def choices() -> list[tuple[str, str]]:

@@ -25,6 +25,14 @@ class Measured(msgspec.Struct, frozen=True):
     left_out: int = 0  # groups beyond the cap
 
 
+def capped(found: Measured, most: int) -> Measured:
+    if len(found.samples) <= most:
+        return found
+    return msgspec.structs.replace(
+        found, samples=found.samples[:most], left_out=found.left_out + len(found.samples) - most
+    )
+
+
 class ConditionError(Exception):
     """It can't be measured: which part, why, and what to do. The text is safe to show."""
 
@@ -33,6 +41,16 @@ class Facts(Protocol):
     """What several conditions ask for at the same time, read once: see `alerts.facts`."""
 
     at: datetime
+
+
+class Measure(Protocol):
+    def __call__(self, config: Any, facts: Any, *, most: int) -> Measured: ...
+
+
+class Replay(Protocol):
+    def __call__(
+        self, config: Any, start: datetime, end: datetime, step: float, *, most: int
+    ) -> Iterator[tuple[datetime, Measured]]: ...
 
 
 class Condition(Protocol):
@@ -53,7 +71,7 @@ class Condition(Protocol):
 
     @staticmethod
     def measure(config: Any, facts: Any, *, most: int) -> Measured:
-        """At `facts.at`; at most `most` samples, the worst first. Raises ConditionError."""
+        """At `facts.at` (`alerts.facts.Facts`); at most `most` samples, the worst first. Raises ConditionError."""
 
     @staticmethod
     def replay(

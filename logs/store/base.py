@@ -185,13 +185,15 @@ class BaseLogStore(ABC):
         end: int,
         step: int,
         deadline: float | None = None,
+        most: int | None = None,
         known: MutableMapping[int, Sequence[Counted]] | None = None,
     ) -> Counts:
         """Lines per `step` microseconds and values of `fields`, in all buckets that touch the range.
 
         Fields are those of `values`, and PATTERN of `logs.patterns`; lines without one of them don't count. Who asks
         the same again and again, for a range that moves on, gives a map that is his own as `known`: then each block is
-        counted once. What was found before a deadline is kept there, too.
+        counted once. What was found before a deadline is kept there, too. It also ends, and is not complete, when there
+        are more than about `most` different buckets and values.
         """
 
     @abstractmethod

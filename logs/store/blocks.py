@@ -186,10 +186,11 @@ class BlockStore(BaseLogStore):
         end: int,
         step: int,
         deadline: float | None = None,
+        most: int | None = None,
         known: MutableMapping[int, Sequence[Counted]] | None = None,
     ) -> Counts:
         known = {} if known is None else known
-        return reading.counts(self.shelf, node, fields, start, end, step, Stop(deadline), known)
+        return reading.counts(self.shelf, node, fields, start, end, step, Stop(deadline), most, known)
 
     def last_commit(self) -> int:
         return LogCommit.objects.using(self.database).aggregate(number=Max("pk"))["number"] or 0

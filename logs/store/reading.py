@@ -245,6 +245,7 @@ def counts(
     end: int,
     step: int,
     stop: Stop,
+    most: int | None,
     known: MutableMapping[int, Sequence[Counted]],
 ) -> Counts:
     """`known` has what was counted of whole blocks, by the block: they never change."""
@@ -252,47 +253,51 @@ def counts(
     read = [_field(name) for name in fields]
     having = all_of(node, *(wanted for wanted, _ in read))
     readers = [of_line for _, of_line in read]
+    names = frozenset({"times", "texts"} if patterns.PATTERN in fields else {"times"})
     by_header = scan.reads_labels_only(node) and all(wanted == _SERVICE for wanted, _ in read)
-    pairs = scan.Pairs(node)
+
+    def fresh(blocks: Sequence[Listed]) -> Iterator[tuple[int, Sequence[Counted]]]:
+        if by_header:
+            yield from _by_header(shelf, blocks, scan.Pairs(node), step, len(fields), stop)
+        rest = [block for block in blocks if block.pk not in known]
+        for block, columns in _opened(shelf, rest, having, stop, names):
+            yield block.pk, shelf.undamaged(block.pk, _counted, having, readers, columns, step) or ()
+        if not stop.late:
+            yield from ((block.pk, ()) for block in rest if block.pk not in known)  # no line of them can match
 
     def count(blocks: Sequence[Listed]) -> Counts:
         for gone in known.keys() - {block.pk for block in blocks}:
             known.pop(gone, None)
-        rest = [block for block in blocks if block.pk not in known]
-        if by_header:
-            for block, header in chain.from_iterable(shelf.known(stop.when_late(rest), grams=False)):
-                if (found := _counted_header(header, pairs, block, step, len(fields))) is not None:
-                    known[block.pk] = found
-            rest = [block for block in rest if block.pk not in known]
-        for block, columns in shelf.opened(stop.when_late(rest), having, frozenset({"times"})):
-            if columns is not None:
-                known[block.pk] = shelf.undamaged(block.pk, _counted, having, readers, columns, step) or ()
-        if not stop.late:
-            # What was not opened has no line that matches.
-            known.update((block.pk, ()) for block in rest if block.pk not in known)
-        found = chain.from_iterable(known.get(block.pk, ()) for block in blocks)
-        return Counts(step, [each for each in found if start <= each[0] < end], complete=not stop.late)
+        size = sum(map(len, known.values()))
+        for pk, found in fresh([block for block in blocks if block.pk not in known]):
+            known[pk] = found
+            size += len(found)
+            stop.late = stop.late or (most is not None and size > most)
+        every = chain.from_iterable(known.get(block.pk, ()) for block in blocks)
+        return Counts(step, [each for each in every if start <= each[0] < end], complete=not stop.late)
 
     return _sweep(shelf, stop, count, start, end)
 
 
-def _counted_header(known: Known, wanted: scan.Pairs, block: Listed, step: int, times: int) -> Sequence[Counted] | None:
-    """`times`: how often the service stands in the key. None if the header does not tell."""
-    counted: Counter[tuple[int, Key]] = Counter()
-    bucket = block.first - block.first % step
-    if block.last < bucket + step:
-        for service, level, lines in known.by_pair:
-            if wanted.matches(service, level):
-                counted[bucket, (service,) * times] += lines
-    elif step % clock.MINUTE == 0:
-        services = known.header.services
-        for minute, pair, lines in known.header.by_minute:
-            service, when = services[pair >> 3], minute * clock.MINUTE
-            if wanted.matches(service, pair & 7):
-                counted[when - when % step, (service,) * times] += lines
-    else:
-        return None
-    return _flat(counted)
+def _by_header(
+    shelf: Shelf, blocks: Sequence[Listed], wanted: scan.Pairs, step: int, times: int, stop: Stop
+) -> Iterator[tuple[int, Sequence[Counted]]]:
+    """Those blocks whose header tells it. `times`: how often the service stands in the key."""
+    for block, known in chain.from_iterable(shelf.known(stop.when_late(blocks), grams=False)):
+        bucket = block.first - block.first % step
+        counted: Counter[tuple[int, Key]] = Counter()
+        if block.last < bucket + step:
+            for service, level, lines in known.by_pair:
+                if wanted.matches(service, level):
+                    counted[bucket, (service,) * times] += lines
+        elif step % clock.MINUTE == 0:
+            for minute, pair, lines in known.header.by_minute:
+                service, when = known.header.services[pair >> 3], minute * clock.MINUTE
+                if wanted.matches(service, pair & 7):
+                    counted[when - when % step, (service,) * times] += lines
+        else:
+            continue
+        yield block.pk, _flat(counted)
 
 
 def _counted(
@@ -333,8 +338,10 @@ def _field(name: str) -> tuple[Node, Callable[[Columns, int], Iterable[str]]]:
     return wanted, lambda columns, line: (LEVELS[columns.levels[line]],)
 
 
-def _opened(shelf: Shelf, blocks: Iterable[Listed], node: Node, stop: Stop) -> Iterator[tuple[Listed, Stored]]:
-    for block, columns in shelf.opened(stop.when_late(blocks), node, frozenset({"labels"})):
+def _opened(
+    shelf: Shelf, blocks: Iterable[Listed], node: Node, stop: Stop, names: frozenset[str] = frozenset({"labels"})
+) -> Iterator[tuple[Listed, Stored]]:
+    for block, columns in shelf.opened(stop.when_late(blocks), node, names):
         if columns is not None:
             yield block, columns
 

@@ -550,6 +550,13 @@ def test_what_was_counted_before_a_deadline_is_known_afterwards(
     assert flat(rounds[-1]) == counted(stored(batch), "timeout", ["service"], clock.SECOND, START, START + clock.HOUR)
 
 
+def test_counting_ends_when_there_are_too_many_different_values(store: BaseLogStore) -> None:
+    store.append(entries(corpus(1_500), size=100))
+    counts = store.counts(ALL, ["user_id"], start=START, end=START + clock.HOUR, step=clock.SECOND, most=300)
+    assert not counts.complete
+    assert 300 < len(counts.lines) < 400
+
+
 # --- Upkeep --------------------------------------------------------------------------------------------------------
 
 

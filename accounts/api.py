@@ -70,19 +70,25 @@ def for_readers(permission: str, to_do: str) -> Callable[[View], View]:
     return decorate
 
 
-def for_admin_keys(view: View) -> View:
-    """Lets in POST with a key of the scope admin. A session is not enough: a foreign page could send its cookie."""
+def for_keys(scope: Scope, method: str = "POST") -> Callable[[View], View]:
+    """Lets in `method` with a key of the scope. A session is not enough: a foreign page could send its cookie."""
 
-    @wraps(view)
-    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if request.method != "POST":
-            return wrong_method("POST")
-        plain = _given(request)
-        if not plain:
-            return _unauthorized("expected an API key with the scope admin: Authorization: Bearer <key>")
-        return _key_refusal(plain, Scope.ADMIN) or _answered(view, request, *args, **kwargs)
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if request.method != method:
+                return wrong_method(method)
+            plain = _given(request)
+            if not plain:
+                return _unauthorized(f"expected an API key with the scope {scope.value}: Authorization: Bearer <key>")
+            return _key_refusal(plain, scope) or _answered(view, request, *args, **kwargs)
 
-    return csrf_exempt(checked)
+        return csrf_exempt(checked)
+
+    return decorate
+
+
+for_admin_keys: Final = for_keys(Scope.ADMIN)
 
 
 def _answered(view: View, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:

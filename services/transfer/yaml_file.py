@@ -4,36 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 
+from core import yaml_text
+from core.yaml_text import YamlError, is_null, line_of
 from services.transfer import entries
 from services.transfer.entries import CheckEntry, Document, Problem, ServiceEntry
-
-if TYPE_CHECKING:
-    import yaml
-
-DEPTH_MAX: Final = 20
-NULL: Final = "tag:yaml.org,2002:null"
 
 
 class Wrong(Exception):  # noqa: N818 - it never leaves this module
     def __init__(self, node: Any, message: str) -> None:
-        self.problem = Problem(node.start_mark.line + 1, message)
+        self.problem = Problem(line_of(node), message)
 
 
 def write() -> str:
-    import yaml
-
-    class Dumper(yaml.SafeDumper):
-        def ignore_aliases(self, data: Any) -> bool:
-            return True
-
-        def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-            super().increase_indent(flow, False)
-
     found = [{**service, "checks": [_shown(check) for check in checks]} for service, checks in entries.stored()]
-    document = {"version": entries.VERSION, "services": found}
-    return yaml.dump(document, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
+    return yaml_text.write({"version": entries.VERSION, "services": found})
 
 
 def _shown(check: dict[str, Any]) -> dict[str, Any]:
@@ -41,41 +27,15 @@ def _shown(check: dict[str, Any]) -> dict[str, Any]:
 
 
 def read(text: str) -> Document:
-    import yaml
-
     try:
-        _refuse_bombs(text)
-        root = yaml.compose(text, Loader=_loader())
+        root = yaml_text.compose(text)
         if root is None:
             return Document([], [Problem(0, "the file is empty")])
         return _Reader().document(root)
+    except YamlError as error:
+        return Document([], [Problem(error.line, error.message)])
     except Wrong as error:
         return Document([], [error.problem])
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        said = getattr(error, "problem", "") or str(error).partition("\n")[0]
-        # The end of the file is told as the line after the last.
-        line = min(mark.line, text.count("\n")) + 1 if mark else 0
-        return Document([], [Problem(line, f"expected YAML: {said}"[:300])])
-
-
-def _loader() -> type[yaml.SafeLoader]:
-    import yaml
-
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-def _refuse_bombs(text: str) -> None:
-    """Aliases can make a small file a huge tree; depth can break whoever walks it. Raises Wrong."""
-    import yaml
-
-    depth = 0
-    for event in yaml.parse(text, Loader=_loader()):
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise Wrong(event, "expected no anchors and aliases (& and *): write it out")
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > DEPTH_MAX:
-            raise Wrong(event, f"expected at most {DEPTH_MAX} levels")
 
 
 class _Reader:
@@ -109,7 +69,7 @@ class _Reader:
             needs = [self.scalar(each, entries.name) for each in self.items(pairs["needs"], "needs")]
         given = self.items(pairs["checks"], "checks") if "checks" in pairs else []
         checks = [each for one in given for each in self.each(self.check, one)]
-        return ServiceEntry(_line(node), self.name(node, pairs), values, needs, checks)
+        return ServiceEntry(line_of(node), self.name(node, pairs), values, needs, checks)
 
     def check(self, node: Any) -> CheckEntry:
         pairs = self.pairs(node, "a check", {"name", "options", "secrets", *entries.CHECK_FIELDS})
@@ -123,7 +83,7 @@ class _Reader:
                 named = [self.scalar(each, entries.name) for each in self.items(pairs["secrets"], "secrets")]
             else:
                 secrets = {name: self.json(value) for name, value in self.mapping(pairs["secrets"], "secrets")}
-        return CheckEntry(_line(node), self.name(node, pairs), values, secrets, tuple(named))
+        return CheckEntry(line_of(node), self.name(node, pairs), values, secrets, tuple(named))
 
     def name(self, node: Any, pairs: dict[str, Any]) -> str:
         if "name" not in pairs:
@@ -137,7 +97,7 @@ class _Reader:
             if field not in pairs:
                 continue
             node = pairs[field]
-            if node.id == "scalar" and node.tag == NULL and field in entries.MAY_BE_EMPTY:
+            if is_null(node) and field in entries.MAY_BE_EMPTY:
                 found[field] = entries.MAY_BE_EMPTY[field]
             else:
                 found[field] = self.scalar(node, read, field)
@@ -153,7 +113,7 @@ class _Reader:
         return found
 
     def mapping(self, node: Any, what: str) -> Iterator[tuple[str, Any]]:
-        if node.id == "scalar" and node.tag == NULL:
+        if is_null(node):
             return
         if node.id != "mapping":
             raise Wrong(node, f"expected {what} as name: value")
@@ -166,7 +126,7 @@ class _Reader:
             yield name, value
 
     def items(self, node: Any, what: str) -> list[Any]:
-        if node.id == "scalar" and node.tag == NULL:
+        if is_null(node):
             return []
         if node.id != "sequence":
             raise Wrong(node, f"expected {what} as a list")
@@ -205,8 +165,3 @@ class _Reader:
         if isinstance(value, float) and not math.isfinite(value):
             raise Wrong(node, "expected a finite number")
         return value
-
-
-def _line(node: Any) -> int:
-    line: int = node.start_mark.line + 1
-    return line

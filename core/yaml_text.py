@@ -53,7 +53,7 @@ def compose(text: str) -> Any:
 
 
 def texts(node: Any) -> Any:
-    """A node as mappings, lists and texts, as they are written; names without a value are left out. Raises YamlError."""
+    """A node as mappings, lists and texts, as they are written, without names that have no value. Raises YamlError."""
     if node.id == "scalar":
         return node.value
     if node.id == "sequence":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -50,11 +49,10 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
 
 
 @pytest.fixture(autouse=True)
-def _from_the_beginning(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _from_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluating, "_settled", 0)
     monkeypatch.setattr(evaluating, "_facts", lambda now: SimpleNamespace(at=now))
     monkeypatch.setattr(early, "_seen", {})
-    return
 
 
 def reread(row: AlertRule) -> AlertRule:

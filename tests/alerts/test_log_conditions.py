@@ -171,7 +171,12 @@ def test_a_block_is_counted_once_however_often_it_is_asked(monkeypatch: pytest.M
     shelf = log_stores["default"].shelf  # type: ignore[attr-defined]
     opened: list[int] = []
     real = shelf.read
-    monkeypatch.setattr(shelf, "read", lambda pks, names: opened.extend(pks) or real(pks, names))
+
+    def read(pks: Any, names: Any) -> Any:
+        opened.extend(pks)
+        return real(pks, names)
+
+    monkeypatch.setattr(shelf, "read", read)
     store(line(NOW + 15 * SECOND, "timeout"))
     assert values(measured("log_count", query="timeout", at=NOW + 15 * SECOND)) == [({}, 11)]
     assert len(opened) == 1

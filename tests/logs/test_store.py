@@ -506,7 +506,12 @@ def test_what_was_counted_once_is_known_while_time_goes_on_and_blocks_are_merged
     known: dict[int, Sequence[Counted]] = {}
     opened: list[int] = []
     real = Shelf.read
-    monkeypatch.setattr(Shelf, "read", lambda self, pks, names: opened.extend(pks) or real(self, pks, names))
+
+    def read(self: Shelf, pks: Any, names: Any) -> Any:
+        opened.extend(pks)
+        return real(self, pks, names)
+
+    monkeypatch.setattr(Shelf, "read", read)
 
     def ask() -> Any:
         question = query.parse(text), ["service"]

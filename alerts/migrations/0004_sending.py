@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("alerts", "0002_incidents"),
+        ("alerts", "0003_routing"),
     ]
 
     operations = [

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import NamedTuple
 
-from django.db.models import Avg
+from django.db.models import Avg, Q
 
 from alerts import line_counts
 from core import clock
@@ -51,6 +51,7 @@ class ContainerFacts(NamedTuple):
     state_since: datetime
     exit_code: int | None
     oom_killed: bool
+    job: bool
     looping_since: datetime | None
     detail: str
     memory_bytes: int | None
@@ -72,10 +73,11 @@ class Usage(NamedTuple):
 
 
 class Facts:
-    """As things are at `at`. Used by one thread, for one tick."""
+    """As things are at `at`; of a time that is played again also what was there since. Used by one thread, for one
+    tick."""
 
-    def __init__(self, at: datetime) -> None:
-        self.at = at
+    def __init__(self, at: datetime, since: datetime | None = None) -> None:
+        self.at, self.since = at, since
         self._counts: dict[tuple[Node, Sequence[str], int], tuple[int, int, Counts]] = {}
         self._events: tuple[datetime, list[EventFacts]] | None = None
         self._latencies: dict[int, dict[int, list[int]]] = {}
@@ -124,8 +126,9 @@ class Facts:
 
     @cached_property
     def containers(self) -> dict[int, ContainerFacts]:
-        """Those that are there, or were and are missed, on hosts that answer."""
-        rows = Container.objects.filter(removed_at=None, host__enabled=True, host__away=False)
+        """Those that are there, or were and are missed. Of a host that is away, as they were seen last."""
+        there = Q(removed_at=None) | Q(removed_at__gt=self.since) if self.since else Q(removed_at=None)
+        rows = Container.objects.filter(there, host__enabled=True)
         names = ["host__name" if name == "host" else name for name in _names(ContainerFacts)]
         return {row[0]: ContainerFacts(*row) for row in rows.order_by("name", "pk").values_list(*names)}
 

@@ -28,6 +28,12 @@ CONDITIONS: Final[dict[str, str]] = {
     "service_latency": "service: latency",
     "certificate": "service: certificate",
     "heartbeat": "service: heartbeat missing",
+    "container_exit": "container: exited",
+    "container_oom": "container: out of memory",
+    "container_restarts": "container: restarts",
+    "container_unhealthy": "container: unhealthy",
+    "container_cpu": "container: CPU",
+    "container_memory": "container: memory",
 }
 
 

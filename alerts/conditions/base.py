@@ -37,6 +37,10 @@ class ConditionError(Exception):
     """It can't be measured: which part, why, and what to do. The text is safe to show."""
 
 
+def whatever_fits(config: Any) -> None:
+    """The `check` of conditions whose types say all."""
+
+
 class Facts(Protocol):
     """What several conditions ask for at the same time, read once: see `alerts.facts`."""
 

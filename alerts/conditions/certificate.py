@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from alerts.conditions import of_services
-from alerts.conditions.base import Measured, Sample, capped
+from alerts.conditions.base import Measured, Sample, capped, whatever_fits
 from alerts.conditions.of_services import Chosen, described
 from alerts.facts import Facts
 from services.durations import words
@@ -23,8 +23,7 @@ class Config(Chosen, frozen=True):
     pass
 
 
-def check(config: Config) -> None:
-    """Whatever fits makes sense."""
+check = whatever_fits
 
 
 def describe(config: Config) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from alerts.conditions import of_services
-from alerts.conditions.base import Measured, Sample, capped
+from alerts.conditions.base import Measured, Sample, capped, whatever_fits
 from alerts.conditions.of_services import Chosen, Episode, Names, described
 from alerts.facts import CheckFacts, Facts, ServiceFacts
 from core import clock
@@ -24,8 +24,7 @@ class Config(Chosen, frozen=True):
     failed: bool = True
 
 
-def check(config: Config) -> None:
-    """Whatever fits makes sense."""
+check = whatever_fits
 
 
 def describe(config: Config) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -172,7 +172,7 @@ def test_a_block_is_counted_once_however_often_it_is_asked(monkeypatch: pytest.M
     opened: list[int] = []
     real = shelf.read
 
-    def read(pks: Any, names: Any) -> Any:
+    def read(pks: Collection[int], names: Collection[str]) -> Any:
         opened.extend(pks)
         return real(pks, names)
 

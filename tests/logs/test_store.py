@@ -507,7 +507,7 @@ def test_what_was_counted_once_is_known_while_time_goes_on_and_blocks_are_merged
     opened: list[int] = []
     real = Shelf.read
 
-    def read(self: Shelf, pks: Any, names: Any) -> Any:
+    def read(self: Shelf, pks: Collection[int], names: Collection[str]) -> Any:
         opened.extend(pks)
         return real(self, pks, names)
 

@@ -5,26 +5,24 @@ Each process remembers what it has seen. What it did not see costs nothing but t
 
 from __future__ import annotations
 
-from typing import Final
-
-from django.db.models import Max, Model
+from django.db.models import Max, Model, Q
 
 from alerts.models import AlertRule
 from services.models import ContainerEvent, StatusChange
 
-# The beginning of a condition's kind → the history whose rows tell that something happened.
-HISTORIES: Final[dict[str, type[Model]]] = {"service": StatusChange, "container": ContainerEvent}
+LOGS, CONTAINERS = Q(kind__startswith="log_"), Q(kind__startswith="container_")
+# Histories, and the rules that look at what their rows tell.
+HISTORIES: list[tuple[type[Model], Q]] = [(StatusChange, ~(LOGS | CONTAINERS)), (ContainerEvent, CONTAINERS)]
 
-_seen: dict[str, int] = {}  # the newest row of each history that this process knows
+_seen: dict[type[Model], int] = {}  # the newest row of each history that this process knows
 
 
 def rules() -> set[int]:
     """Of whatever has changed since the last call."""
     found: set[int] = set()
-    for beginning, history in HISTORIES.items():
+    for history, concerned in HISTORIES:
         newest = history._default_manager.aggregate(newest=Max("pk"))["newest"] or 0
-        if newest > _seen.setdefault(beginning, newest):
-            _seen[beginning] = newest
-            concerned = AlertRule.objects.filter(enabled=True, kind__startswith=beginning)
-            found |= set(concerned.values_list("pk", flat=True))
+        if newest > _seen.setdefault(history, newest):
+            _seen[history] = newest
+            found |= set(AlertRule.objects.filter(concerned, enabled=True).values_list("pk", flat=True))
     return found

@@ -9,7 +9,6 @@ from django.db import transaction
 from django.db.models.signals import post_save, pre_delete
 from django.utils import timezone
 
-from alerts import evaluating
 from alerts.models import AlertRule
 
 
@@ -19,9 +18,13 @@ def connect() -> None:
 
 
 def _rule_saved(instance: AlertRule, raw: bool = False, **_: Any) -> None:
+    from alerts import evaluating  # where it is needed: it takes memory
+
     if not raw:
         transaction.on_commit(partial(evaluating.apply, [instance.pk]))
 
 
 def _rule_deleted(instance: AlertRule, **_: Any) -> None:
+    from alerts import evaluating
+
     evaluating.end_alerts([instance.pk], timezone.now())

@@ -24,11 +24,12 @@ from django.db.models import BigIntegerField, F, Q, QuerySet
 from django.db.models.functions import Cast
 from django.utils import timezone
 
-from alerts import conditions, early, evaluation, templating, thresholds
+from alerts import conditions, dispatch, early, evaluation, facts, templating, thresholds
 from alerts.conditions import ConditionError, Facts, Measured
 from alerts.evaluation import Change, Episode, Spec, Verb
 from alerts.models import Alert, AlertRule
 from alerts.models.alerts import State
+from alerts.thresholds import Threshold
 from core import clock
 
 LEASE: Final = 60 * clock.SECOND  # µs for which a claim lasts
@@ -53,14 +54,14 @@ def run_due(now: datetime) -> int:
     at = clock.micros(now)
     _settle(at, now)
     claimed = _claim(Q(due_at__lte=at) | Q(pk__in=early.rules(), due_at__gt=at, claim=""), at)
-    _evaluate_all(claimed, now, _facts(now))
+    _evaluate_all(claimed, now, facts.Facts(now))
     return len(claimed.due)
 
 
-def evaluate(rules: Iterable[AlertRule], now: datetime, facts: Facts | None = None) -> None:
+def evaluate(rules: Iterable[AlertRule], now: datetime, known: Facts | None = None) -> None:
     """These, whether they are due or not."""
     claimed = _claim(Q(pk__in=[rule.pk for rule in rules]), clock.micros(now))
-    _evaluate_all(claimed, now, facts or _facts(now))
+    _evaluate_all(claimed, now, known or facts.Facts(now))
 
 
 def apply(rules: Collection[int]) -> None:
@@ -123,13 +124,7 @@ _settled = 0  # µs: when this process did that last
 # --- Measuring -------------------------------------------------------------------------------------------------------
 
 
-def _facts(now: datetime) -> Facts:
-    from alerts.facts import Facts as Real
-
-    return Real(now)
-
-
-def _evaluate_all(claimed: Claimed, now: datetime, facts: Facts) -> None:
+def _evaluate_all(claimed: Claimed, now: datetime, known: Facts) -> None:
     if not claimed.due:
         return
     until = time.monotonic() + BUDGET
@@ -140,7 +135,7 @@ def _evaluate_all(claimed: Claimed, now: datetime, facts: Facts) -> None:
             break
         due = left.pop(rule.pk)
         try:
-            _evaluate(rule, due, rows.get(rule.pk, []), facts, now)
+            _evaluate(rule, due, rows.get(rule.pk, []), known, now)
         except Exception:
             # The others shall not suffer. It is due again when its lease ends.
             log.exception("Rule %s could not be evaluated", rule)
@@ -150,13 +145,13 @@ def _evaluate_all(claimed: Claimed, now: datetime, facts: Facts) -> None:
         log.warning("%d rules are evaluated late: the others took %g s", len(left), BUDGET)
 
 
-def _evaluate(rule: AlertRule, due: int, rows: Sequence[Alert], facts: Facts, now: datetime) -> None:
+def _evaluate(rule: AlertRule, due: int, rows: Sequence[Alert], known: Facts, now: datetime) -> None:
     at = clock.micros(now)
     began = time.perf_counter_ns()
     kept: dict[str, Any] = {"claim": "", "due_at": next_due(rule, due, at)}
     try:
         spec = spec_of(rule)
-        measured = measure(rule, facts)
+        measured = measure(rule, known)
     except ConditionError as error:
         if rule.error != (said := str(error)[:500]):
             log.warning("Rule %s can't be evaluated: %s", rule, said)
@@ -180,19 +175,23 @@ def _took(began: int) -> int:
     return (time.perf_counter_ns() - began) // 1_000
 
 
-def measure(rule: AlertRule, facts: Facts) -> Measured:
+def measure(rule: AlertRule, known: Facts) -> Measured:
     """Raises ConditionError."""
     config = conditions.fitted(rule.kind, rule.config)
     # More than the cap, so that alerts that there are stay while others are a little worse.
-    return conditions.condition(rule.kind).measure(config, facts, most=2 * rule.alerts_max)
+    return conditions.condition(rule.kind).measure(config, known, most=2 * rule.alerts_max)
 
 
 def spec_of(rule: AlertRule) -> Spec:
     """Raises ConditionError."""
-    try:
-        limits = thresholds.parse(rule.thresholds) if conditions.condition(rule.kind).MEASURES else []
-    except (msgspec.ValidationError, ValueError) as error:
-        raise ConditionError(f"the thresholds of this rule don't fit: {error}") from None
+    limits: Sequence[Threshold] = ()
+    if conditions.condition(rule.kind).MEASURES:
+        try:
+            limits = thresholds.parse(rule.thresholds)
+        except (msgspec.ValidationError, ValueError) as error:
+            raise ConditionError(f"the thresholds of this rule don't fit: {error}") from None
+        if not limits:
+            raise ConditionError("this rule has no limit that a value could pass")
     return Spec(
         rule.name, rule.severity, rule.operator, limits, rule.labels, rule.interval, rule.pending_for,
         rule.keep_firing_for, rule.no_data, rule.alerts_max,
@@ -241,8 +240,6 @@ def episode_of(alert: Alert) -> Episode:
 
 def _write(rule: AlertRule, rows: Sequence[Alert], changes: Sequence[Change], now: datetime) -> None:
     """What has changed; who is to be told of it is decided in the same transaction."""
-    from alerts import dispatch
-
     by_fingerprint = {row.fingerprint: row for row in rows}
     forgotten: list[int] = []
     still_true: list[int] = []

@@ -1,4 +1,4 @@
-"""Which alerts are not told because of others that fire. Pure, but for `Inhibitor.load`.
+"""Which alerts are not told because of others that fire. Pure, but for `Inhibitor.load` and `rules`.
 
 Three kinds of `equal`: names of labels, as in Alertmanager, where a label that is missing is empty; "..." for every
 label but the severity; and with `from_parents` an alert of a service that the target's service needs, while that one is
@@ -98,25 +98,31 @@ class Inhibitor:
     @classmethod
     def load(cls) -> Inhibitor:
         """Of what fires now."""
-        from alerts.models import Alert, InhibitRule
+        from alerts.models import Alert
         from alerts.models.alerts import State
 
-        rules = [
-            Rule(
-                name=str(row),
-                source=matchers.parse_all(row.source_matchers),
-                target=matchers.parse_all(row.target_matchers),
-                equal=row.equal,
-                from_parents=row.from_parents,
-            )
-            for row in InhibitRule.objects.filter(enabled=True)
-        ]
-        if not rules:
+        known = rules()
+        if not known:
             return cls([], [])
         fires = Alert.objects.filter(state=State.FIRING).order_by("pk").values_list("pk", "labels", "severity")
-        return cls(
-            rules, [Source(*each) for each in fires], _down() if any(rule.from_parents for rule in rules) else {}
+        down = _down() if any(rule.from_parents for rule in known) else {}
+        return cls(known, [Source(*each) for each in fires], down)
+
+
+def rules() -> list[Rule]:
+    """Those that are on."""
+    from alerts.models import InhibitRule
+
+    return [
+        Rule(
+            name=str(row),
+            source=matchers.parse_all(row.source_matchers),
+            target=matchers.parse_all(row.target_matchers),
+            equal=row.equal,
+            from_parents=row.from_parents,
         )
+        for row in InhibitRule.objects.filter(enabled=True)
+    ]
 
 
 def _rank(severity: str) -> int:

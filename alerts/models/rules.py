@@ -122,7 +122,9 @@ class AlertRule(Kept):
     def _problems(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
         try:
-            thresholds.parse(self.thresholds)
+            limits = thresholds.parse(self.thresholds)
+            if not limits and self.kind in conditions.CONDITIONS and conditions.condition(self.kind).MEASURES:
+                raise ValueError("what this condition measures needs at least one limit")
         except (msgspec.ValidationError, ValueError) as error:
             found["thresholds"] = [f"Expected severities with their values: {error}."]
         for name in ("summary", "description"):

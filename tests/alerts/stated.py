@@ -16,6 +16,7 @@ from alerts.conditions import ConditionError, Measured, Sample
 from alerts.models import AlertRule
 
 KIND = "stated"
+MEASURED = "stated_values"
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,7 +40,7 @@ class Stated:
         self, config: Config, start: datetime, end: datetime, step: float, *, most: int
     ) -> Iterator[tuple[datetime, Measured]]:
         at = start
-        while at <= end:
+        while at < end:
             yield at, self._at(config.what, at)
             at += timedelta(seconds=step)
 
@@ -62,17 +63,23 @@ def stated_condition(monkeypatch: pytest.MonkeyPatch) -> Stated:
     made = Stated()
     module = ModuleType(f"alerts.conditions.{KIND}")
     module.__dict__.update(
-        LABEL="what a test says", HELP="Nothing else.", MEASURES=True, UNIT="things", Config=Config, check=check,
+        LABEL="what a test says", HELP="Nothing else.", MEASURES=False, UNIT="things", Config=Config, check=check,
         measure=made.measure, replay=made.replay, describe=lambda config: f"what a test says of {config.what}",
     )  # fmt: skip
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setitem(conditions.CONDITIONS, KIND, module.__dict__["LABEL"])
+    # The same, with values that are compared.
+    measures = ModuleType(f"alerts.conditions.{MEASURED}")
+    measures.__dict__.update(module.__dict__ | {"__name__": measures.__name__, "MEASURES": True})
+    monkeypatch.setitem(sys.modules, measures.__name__, measures)
+    monkeypatch.setitem(conditions.CONDITIONS, MEASURED, "what a test says, with limits")
     return made
 
 
 def rule(name: str = "Test", what: str = "it", **fields: Any) -> AlertRule:
     """In bulk, for then nothing follows from its being made."""
-    made = AlertRule(name=name, kind=KIND, config={"what": what}, **fields)
+    kind = MEASURED if "thresholds" in fields else KIND
+    made = AlertRule(name=name, kind=kind, config={"what": what}, **fields)
     return AlertRule.objects.bulk_create([made])[0]
 
 

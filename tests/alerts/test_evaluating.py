@@ -13,8 +13,7 @@ from django.db import connections
 from django.utils import timezone
 from pytest_django import Settings
 
-import alerts
-from alerts import early, evaluating, tasks
+from alerts import dispatch, early, evaluating, tasks
 from alerts.conditions import ConditionError, Measured, Sample
 from alerts.models import Alert, AlertRule
 from alerts.models.alerts import State
@@ -41,17 +40,13 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
         assert connections["default"].in_atomic_block
         taken.extend((row.labels["alertname"], row.labels.get("service", ""), row.state) for row in rows)
 
-    module = ModuleType("alerts.dispatch")
-    module.take = take  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "alerts.dispatch", module)
-    monkeypatch.setattr(alerts, "dispatch", module, raising=False)
+    monkeypatch.setattr(dispatch, "take", take)
     return taken
 
 
 @pytest.fixture(autouse=True)
 def _from_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluating, "_settled", 0)
-    monkeypatch.setattr(evaluating, "_facts", lambda now: SimpleNamespace(at=now))
     monkeypatch.setattr(early, "_seen", {})
 
 
@@ -407,8 +402,7 @@ def test_a_rule_that_is_saved_is_due_at_once(stated: Stated) -> None:
 # --- Without waiting for its turn ------------------------------------------------------------------------------------
 
 
-def test_a_rule_about_services_is_evaluated_when_one_changes(stated: Stated, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(early, "HISTORIES", {"stated": StatusChange})
+def test_a_rule_about_services_is_evaluated_when_one_changes(stated: Stated) -> None:
     one = rule()
     evaluating.run_due(at(0))
     due = reread(one).due_at

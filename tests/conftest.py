@@ -17,6 +17,7 @@ PARTS: dict[str, tuple[Callable[[], bool], str]] = {
     "rsyslog": (lambda: servers.program("rsyslogd") is not None, servers.missing("rsyslog")),
     "logrotate": (lambda: servers.program("logrotate") is not None, servers.missing("logrotate")),
     "prometheus": (lambda: servers.program("promtool") is not None, servers.missing("prometheus")),
+    "alertmanager": (lambda: servers.program("prometheus-alertmanager") is not None, servers.NO_ALERTMANAGER),
     "node": (servers.node, servers.NO_NODE),
 }
 
@@ -28,6 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "rsyslog: needs rsyslogd (skipped with SKIP_RSYSLOG=1)")
     config.addinivalue_line("markers", "logrotate: needs logrotate (skipped with SKIP_LOGROTATE=1)")
     config.addinivalue_line("markers", "prometheus: needs promtool (skipped with SKIP_PROMETHEUS=1)")
+    config.addinivalue_line("markers", "alertmanager: needs prometheus-alertmanager (skipped with SKIP_ALERTMANAGER=1)")
     config.addinivalue_line("markers", "node: needs Node.js and scripts/test-node (skipped with SKIP_NODE=1)")
     if config.getoption("help") or config.getoption("version") or config.getoption("collectonly"):
         return

@@ -311,6 +311,30 @@ def missing(name: str) -> str:
     )
 
 
+NO_ALERTMANAGER: Final = (
+    "There is no Alertmanager here: run scripts/test-system as root, or install your system's package "
+    "`prometheus-alertmanager`, or set SKIP_ALERTMANAGER=1 to go without the tests that need it."
+)
+
+
+def start_alertmanager(directory: Path) -> tuple[str, Server]:
+    """With the `alertmanager.yml` in the directory. Its URL, without a slash at its end."""
+    port = valkey.free_port()
+    command = [
+        "prometheus-alertmanager", "--config.file=alertmanager.yml", "--storage.path=data", "--cluster.listen-address=",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]  # fmt: skip
+    server = start(command, directory)
+    await_ready(server, "Alertmanager", lambda: _answers(port, "/-/ready"))
+    return f"http://127.0.0.1:{port}", server
+
+
+def _answers(port: int, path: str) -> bool:
+    with socket.create_connection(("127.0.0.1", port), timeout=2) as client:
+        client.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        return b" 200 " in client.recv(64)
+
+
 # --- The browser ---------------------------------------------------------------------------------------------------
 
 NO_BROWSER = (

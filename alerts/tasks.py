@@ -12,6 +12,7 @@ from django.utils import timezone
 # In the order of an alert's way: what one of them finds, the next one takes in the same second.
 PARTS: Final = (
     ("alerts.evaluating", "run_due"),
+    ("alerts.alertmanager.received", "time_out"),
     ("alerts.dispatch", "flush"),
     ("alerts.escalation", "run_due"),
     ("alerts.sending", "send_due"),

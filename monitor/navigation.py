@@ -22,6 +22,12 @@ SCREENS: Final = (
     Screen("Checks", "network_check", "services", "check"),
     Screen("Docker hosts", "host", "services", "dockerhost"),
     Screen("Maintenance", "build", "services", "maintenancewindow"),
+    Screen("Routes", "alt_route", "alerts", "route"),
+    Screen("Receivers", "campaign", "alerts", "receiver"),
+    Screen("Inhibit rules", "rule", "alerts", "inhibitrule"),
+    Screen("Mute times", "bedtime", "alerts", "mutetime"),
+    Screen("Escalation", "escalator_warning", "alerts", "escalationpolicy"),
+    Screen("Severities", "priority_high", "alerts", "severityname"),
     Screen("API keys", "key", "accounts", "apikey"),
     Screen("Saved queries", "bookmark", "logs", "savedquery"),
     Screen("Log sources", "input", "logs", "logsource"),
@@ -37,7 +43,11 @@ SCREENS: Final = (
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     return [
         {"title": "Watch", "items": [*_pages(request), *_service_pages(request)]},
-        {"title": "Configure", "separator": True, "items": [*_log_pages(request), *_screens(request)]},
+        {
+            "title": "Configure",
+            "separator": True,
+            "items": [*_log_pages(request), *_route_tester(request), *_screens(request)],
+        },
     ]
 
 
@@ -59,6 +69,9 @@ def _pages(request: HttpRequest) -> list[dict[str, Any]]:
     if may("services.view_container"):
         containers = reverse("containers:list")
         entries.append(_entry("Containers", "deployed_code", containers, active=request.path.startswith(containers)))
+    if may("alerts.view_silence") or may("alerts.view_alert"):
+        silences = reverse("alerts:silences")
+        entries.append(_entry("Silences", "notifications_paused", silences, active=request.path.startswith(silences)))
     return entries
 
 
@@ -77,6 +90,13 @@ def _log_pages(request: HttpRequest) -> list[dict[str, Any]]:
         _entry("Connect", "cable", connect, active=request.path.startswith(connect)),
         _entry("Log usage", "database", usage, active=request.path == usage),
     ]
+
+
+def _route_tester(request: HttpRequest) -> list[dict[str, Any]]:
+    if not (request.user.has_perm("alerts.view_route") or request.user.has_perm("alerts.view_alert")):
+        return []
+    tester = reverse("alerts:routes")
+    return [_entry("Route tester", "conversion_path", tester, active=request.path.startswith(tester))]
 
 
 def _screens(request: HttpRequest) -> list[dict[str, Any]]:

@@ -20,6 +20,8 @@ urlpatterns = [
     path("services/", include("services.urls")),
     path("services/<int:pk>/lines/", service_lines.lines, name="service-lines"),
     path("containers/", include("services.container_urls")),
+    path("", include("alerts.urls")),
+    path("", include("alerts.alertmanager.urls")),
     path("login/", LoginPage.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("admin/", admin.site.urls),

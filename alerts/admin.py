@@ -1,0 +1,5 @@
+"""Alerts in the admin. Registered by import."""
+
+from __future__ import annotations
+
+from alerts import admin_routing  # noqa: F401

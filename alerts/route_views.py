@@ -1,0 +1,98 @@
+"""`/alerts/routes/`: who would be told of an alert with these labels, and why. Its address can be shared."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from alerts import durations, route_trace, silences
+from alerts.alertmanager import exporting
+from alerts.alertmanager.traps import traps
+from alerts.inhibition import Inhibitor
+from alerts.labels import Labels
+from alerts.matchers import MatcherError
+from alerts.models import Alert, Channel
+from alerts.models.alerts import State
+from alerts.route_trace import labels_of
+from alerts.routing import ALL, Match, Tree
+from alerts.severity_names import load, severity_of
+from core.pages import requires, shell
+
+READ: Final = ("alerts.view_route", "alerts.view_alert")
+TEXT_MAX: Final = 10_000  # characters
+SHOWN_MAX: Final = 12  # alerts to try
+
+
+@require_safe
+@never_cache
+@requires(*READ)
+def page(request: HttpRequest) -> HttpResponse:
+    text = request.GET.get("labels", "")[:TEXT_MAX]
+    tree = Tree.load()
+    labels: dict[str, str] = {}
+    wrong = ""
+    try:
+        labels = labels_of(text)
+    except MatcherError as error:
+        wrong = str(error)
+    now = timezone.now()
+    tried = bool(labels) and not wrong
+    context = {
+        "text": text,
+        "wrong": wrong,
+        "tried": tried,
+        "stops": route_trace.trace(tree.root, labels) if tree.root else [],
+        "matches": [_shown(match, now) for match in tree.match(labels)] if tried else [],
+        "quiet": _quiet(labels, now) if tried else [],
+        "traps": list(traps(exporting.tree())) if tree.root else [],
+        "examples": [_example(row) for row in _firing()],
+        "may_change": request.user.is_staff and request.user.has_perm("alerts.change_route"),
+    }
+    return render(request, "alerts/routes.html", shell(request, "Routes", **context), status=400 if wrong else 200)
+
+
+def _firing() -> list[Alert]:
+    return list(Alert.objects.filter(state=State.FIRING).order_by("-active_at")[:SHOWN_MAX])
+
+
+def _example(row: Alert) -> dict[str, str]:
+    return {"title": row.labels.get("alertname", str(row)), "labels": route_trace.text_of(row.labels)}
+
+
+def _shown(match: Match, now: datetime) -> dict[str, Any]:
+    options = match.options
+    channels = Channel.objects.filter(receiver=options.receiver).defer("secrets") if options.receiver else []
+    return {
+        "receiver": options.receiver_name,
+        "channels": [_channel(each) for each in channels],
+        "path": match.path,
+        "grouped": "each alert by itself" if ALL in options.group_by else ", ".join(options.group_by) or "all together",
+        "labels": match.labels,
+        "wait": durations.write(options.group_wait),
+        "interval": durations.write(options.group_interval),
+        "repeat": durations.write(options.repeat_interval),
+        "muted": options.muted(now),
+    }
+
+
+def _channel(channel: Channel) -> dict[str, Any]:
+    return {
+        "kind": channel.get_kind_display(),
+        "off": "" if channel.enabled and not channel.disabled_reason else channel.disabled_reason or "switched off",
+    }
+
+
+def _quiet(labels: Labels, now: datetime) -> list[str]:
+    """What would keep it quiet at this moment, as sentences without their end."""
+    found = [f"the silence “{row.comment}” hits it" for row in silences.by(silences.active(now), labels)]
+    inhibition = Inhibitor.load().by(labels, severity_of(labels, load()))
+    if inhibition:
+        name = inhibition.source.labels.get("alertname", "an alert")
+        found.append(f"{inhibition.rule} inhibits it, while {name} fires")
+    return found

@@ -7,7 +7,7 @@ shown again: an empty field keeps what is stored.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -66,12 +66,14 @@ class UnshownTextarea(widgets.UnfoldAdminTextareaWidget):  # type: ignore[misc]
         return ""
 
 
-def option_fields(kind: str, struct: type[msgspec.Struct], stored: Mapping[str, Any]) -> dict[str, forms.Field]:
-    """Form field name → field. `stored` are the values to begin with."""
+def option_fields(
+    kind: str, struct: type[msgspec.Struct], stored: Mapping[str, Any], helps: Callable[..., object] = help_for
+) -> dict[str, forms.Field]:
+    """Form field name → field. `stored` are the values to begin with, `helps` gives a sentence for each."""
     found = {}
     for each in _fields(struct):
         made = _form_field(each, _text_widget(each))
-        made.help_text = _help(made, help_for(kind, each.name, secret=False))
+        made.help_text = _help(made, helps(kind, each.name, secret=False))
         made.initial = stored.get(each.encode_name, _default(each))
         made.required = each.required and not isinstance(made, forms.BooleanField)
         found[OPTION + each.encode_name] = made
@@ -208,8 +210,8 @@ def _is_text(kind: inspect.Type) -> bool:
     """Or a number that may be written as one."""
     bare = _bare(kind)
     kinds = bare.types if isinstance(bare, inspect.UnionType) else (bare,)
-    return any(isinstance(each, inspect.StrType) for each in kinds) and all(
-        isinstance(each, (inspect.StrType, inspect.IntType)) for each in kinds
+    return any(isinstance(each, (inspect.StrType, inspect.EnumType)) for each in kinds) and all(
+        isinstance(each, (inspect.StrType, inspect.EnumType, inspect.IntType)) for each in kinds
     )
 
 

@@ -69,3 +69,8 @@ def move(
             return False
         note(incident.pk, verb, act, data)
     return True
+
+
+def who(incident: Incident, verb: Verb) -> str:
+    """Who did that last; "" if nobody has, or it happened by itself."""
+    return incident.events.filter(verb=verb).order_by("-at", "-pk").values_list("actor", flat=True).first() or ""

@@ -16,7 +16,7 @@ from django.db.models import Count, Q
 from django.utils import timezone
 
 from alerts import escalation, live
-from alerts.events import TEXT_MAX, Act, By, VerbError, event, move
+from alerts.events import TEXT_MAX, Act, By, VerbError, event, move, who
 from alerts.labels import ALERTNAME
 from alerts.models import Alert, AlertRule, EscalationPolicy, Incident, IncidentEvent
 from alerts.models.alerts import State
@@ -25,7 +25,7 @@ from alerts.severity import Severity
 from core import clock
 from services.models import Service
 
-__all__ = ["By", "VerbError"]
+__all__ = ["By", "VerbError", "who"]
 
 NOT_RESOLVED: Final = ~Q(status=Status.RESOLVED)
 RESOLUTION_MAX: Final = 1_000
@@ -187,6 +187,7 @@ def ended(incidents: Iterable[int], now: datetime) -> list[int]:
         )
         Incident.objects.filter(pk__in=firing).update(event_at=now)
         IncidentEvent.objects.bulk_create(events, batch_size=500)
+        escalation.tell_end(over, now)
         live.announce(locked)
     return over
 
@@ -257,7 +258,18 @@ def resolve(incident: Incident, *, by: By, via: Via, now: datetime | None = None
         "status": Status.RESOLVED, "resolved_at": act.at, "resolved_by": act.user, "resolution": act.text,
         "escalate_at": None,
     }  # fmt: skip
-    return _change(incident, Verb.RESOLVE, act, NOT_RESOLVED, values)
+    with transaction.atomic():
+        moved = _change(incident, Verb.RESOLVE, act, NOT_RESOLVED, values)
+        if moved:
+            escalation.tell_end([incident.pk], act.at, act.actor)
+    return moved
+
+
+def escalate(incident: Incident, *, by: By, via: Via, now: datetime | None = None, text: str = "") -> bool:
+    """Those of its escalation's next step are told at once. Raises VerbError if there is none."""
+    moved = escalation.escalate(incident, _act(by, via, now, text))
+    incident.refresh_from_db()
+    return moved
 
 
 def reopen(incident: Incident, *, by: By, via: Via, now: datetime | None = None, text: str = "") -> bool:
@@ -274,11 +286,6 @@ def reopen(incident: Incident, *, by: By, via: Via, now: datetime | None = None,
         raise VerbError(
             f"Expected no other incident for the same alerts, but {f'{twin.pk} is' if twin else 'one was'} open."
         ) from None
-
-
-def who(incident: Incident, verb: Verb) -> str:
-    """Who did that last; "" if nobody has, or it happened by itself."""
-    return incident.events.filter(verb=verb).order_by("-at", "-pk").values_list("actor", flat=True).first() or ""
 
 
 def _act(by: By, via: Via, now: datetime | None, text: str) -> Act:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from django.conf import settings
+from msgspec.structs import replace
 
 from alerts.labels import common
 from alerts.models import Alert, Group, Incident
 from alerts.models.alerts import State
+from alerts.models.incidents import Status
 from alerts.notifications import ALERTS_MAX, Notification, Told
 from alerts.routing import Way, told_key
 from alerts.severity import Severity
@@ -32,6 +34,39 @@ def of_group(group: Group, way: Way, alerts: Sequence[Alert], reason: str) -> No
         dedup_key=group.key,
         external_url=getattr(settings, "EXTERNAL_URL", ""),
     )
+
+
+def of_incident(
+    incident: Incident, alerts: Sequence[Alert], reason: str, *, receiver: str, text: str = "", by: str = ""
+) -> Notification:
+    """Of an incident itself, whatever groups its alerts are in: one that waits, or of which those are told the end who
+    were told only because it waited."""
+    ordered = sorted(alerts, key=_order)
+    return Notification(
+        reason=reason,
+        receiver=receiver,
+        title=incident.title,
+        text=text,
+        alerts=[_ended(told(alert), incident) for alert in ordered[:ALERTS_MAX]],
+        left_out=max(len(ordered) - ALERTS_MAX, 0),
+        group_key=f"incident/{incident.pk}",
+        group_labels=incident.labels,
+        common_labels=common(alert.labels for alert in ordered),
+        common_annotations=common(alert.annotations for alert in ordered),
+        severity=worst(ordered) if ordered else incident.severity,
+        incident=incident.pk,
+        incident_title=incident.title,
+        dedup_key=f"incident-{incident.pk}",
+        by=by,
+        external_url=getattr(settings, "EXTERNAL_URL", ""),
+    )
+
+
+def _ended(alert: Told, incident: Incident) -> Told:
+    """A person may resolve what still fires: then it is over for who was told of it."""
+    if incident.status != Status.RESOLVED or not alert.firing:
+        return alert
+    return replace(alert, firing=False, ends_at=incident.resolved_at)
 
 
 def told(alert: Alert) -> Told:

@@ -86,3 +86,8 @@ class LoginPage(LoginView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         context = super().get_context_data(**kwargs)
         return shell(self.request, "Log in", **context, site_url="")  # there is no site to return to
+
+
+def is_fragment(request: HttpRequest) -> bool:
+    """Whether htmx wants a part of a page. Going back in the browser's history loads the page itself."""
+    return "HX-Request" in request.headers and "HX-History-Restore-Request" not in request.headers

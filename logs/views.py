@@ -18,7 +18,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from core import clock
-from core.pages import requires, shell
+from core.pages import is_fragment, requires, shell
 from logs import charts, query, saved
 from logs.details import details_of
 from logs.records import LEVEL_MEANINGS, LEVELS, Level, LogRecord
@@ -84,7 +84,7 @@ def page(request: HttpRequest) -> HttpResponse:
 
 
 def _page(request: HttpRequest, context: dict[str, Any], status: int = 200) -> HttpResponse:
-    if _is_fragment(request):
+    if is_fragment(request):
         return render(request, "logs/page.html#view", context, status=status)
     return render(request, "logs/page.html", shell(request, "Logs") | context, status=status)
 
@@ -193,7 +193,7 @@ def _period(search: Search) -> str:
 @requires(READ)
 def older(request: HttpRequest) -> HttpResponse:
     """The rows after a cursor, and what comes after those."""
-    if not _is_fragment(request):
+    if not is_fragment(request):
         return redirect(f"{reverse('logs:page')}?{request.GET.urlencode()}")
     try:
         search = parse_search(request.GET, now=clock.now())
@@ -247,7 +247,7 @@ def chart(request: HttpRequest) -> HttpResponse:
 @requires(READ)
 def services(request: HttpRequest) -> HttpResponse:
     """The checkboxes of the service menu: every service with lines in the time range."""
-    if not _is_fragment(request):
+    if not is_fragment(request):
         return redirect(f"{reverse('logs:page')}?{request.GET.urlencode()}")
     parameters = _parameters(request.GET)
     for name in ("q", "level"):
@@ -275,7 +275,7 @@ def values(request: HttpRequest) -> HttpResponse:
     """The most frequent values of a field in the view, under an opened line."""
     field = request.GET.get("field", "")
     parameters = _parameters(request.GET)
-    if not _is_fragment(request):
+    if not is_fragment(request):
         return redirect(f"{reverse('logs:page')}?{parameters.urlencode()}")
     try:
         search = parse_search(parameters, now=clock.now())
@@ -323,7 +323,7 @@ def remove(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _saved(request: HttpRequest, view: QueryDict, *, note: str = "", wrong: str = "") -> HttpResponse:
     """The menu anew, open; without script the view again, and a message."""
-    if _is_fragment(request):
+    if is_fragment(request):
         context = _saved_menu(request, view) | {"saved_open": True, "note": note, "wrong": wrong}
         return render(request, "logs/_saved.html", context, status=400 if wrong else 200)
     messages.add_message(request, messages.ERROR if wrong else messages.SUCCESS, wrong or note)
@@ -367,7 +367,7 @@ def row(request: HttpRequest, position: Position) -> HttpResponse:
         # What its links narrow: the view the line was opened in; on its own page, the days around it.
         "parameters": _parameters(request.GET).urlencode() or request_span(record.timestamp),
     }
-    if _is_fragment(request):
+    if is_fragment(request):
         return render(request, "logs/line.html#details", context)
     return render(request, "logs/line.html", shell(request, "Log line") | context | _around(request, record))
 
@@ -410,16 +410,12 @@ def _user_lines(record: LogRecord, user: str) -> str:
 
 
 def _gone(request: HttpRequest) -> HttpResponse:
-    if _is_fragment(request):
+    if is_fragment(request):
         return render(request, "logs/line.html#gone", status=404)
     return render(request, "logs/line.html", shell(request, "Log line"), status=404)
 
 
 # --- Parameters ----------------------------------------------------------------------------------------------------
-
-
-def _is_fragment(request: HttpRequest) -> bool:
-    return "HX-Request" in request.headers and "HX-History-Restore-Request" not in request.headers
 
 
 def _bad_request(error: SearchError) -> HttpResponse:

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from core.pages import requires, shell
+from core.pages import is_fragment, requires, shell
 from services import cards, details, listing, polling
 from services.durations import milliseconds
 from services.models import Category, Check, Service
@@ -35,7 +35,7 @@ CHECKED_MAX: Final = 10  # checks that "Check now" asks while somebody waits
 def page(request: HttpRequest) -> HttpResponse:
     wanted = listing.parse(request.GET)
     context = _list(request, wanted, listing.look(wanted))
-    if _is_fragment(request):
+    if is_fragment(request):
         return render(request, "services/list.html#view", context)
     return render(request, "services/list.html", shell(request, "Services") | context)
 
@@ -45,7 +45,7 @@ def page(request: HttpRequest) -> HttpResponse:
 @requires(READ)
 def more(request: HttpRequest) -> HttpResponse:
     """The cards after one of them (`after`, its key), and what comes after those."""
-    if not _is_fragment(request):
+    if not is_fragment(request):
         return redirect("services:list")
     wanted = listing.parse(request.GET)
     after = request.GET.get("after", "")
@@ -145,7 +145,7 @@ def _day(checks: Sequence[Check]) -> dict[str, Any]:
 def chart(request: HttpRequest, pk: int) -> HttpResponse:
     """The latency chart, with another range or another check."""
     service = _service(pk)
-    if not _is_fragment(request):
+    if not is_fragment(request):
         return redirect("services:detail", pk)
     return render(request, "services/detail.html#chart", _chart(request, service, _checks(service)))
 
@@ -168,7 +168,7 @@ def check_now(request: HttpRequest, pk: int) -> HttpResponse:
         wanted = wanted.filter(pk=int(named) if named.isdecimal() and len(named) < 19 else 0)
     asked = wanted.exclude(kind__in=polling.PASSIVE)[:CHECKED_MAX]
     answers = [_answer(check, polling.check_now(check)) for check in asked]
-    if _is_fragment(request):
+    if is_fragment(request):
         return render(request, "services/_answers.html", {"answers": answers})
     return _detail(request, _service(pk), answers=answers, checked=True)
 
@@ -202,8 +202,3 @@ def _moved(request: HttpRequest, pk: int, verb: Callable[..., bool], what: str) 
     verb(service, by=request.user if isinstance(request.user, AbstractBaseUser) else None)
     messages.success(request, f"{service.name} {what}.")
     return redirect("services:detail", pk)
-
-
-def _is_fragment(request: HttpRequest) -> bool:
-    """Whether htmx wants a part of a page. Going back in the browser's history loads the page itself."""
-    return "HX-Request" in request.headers and "HX-History-Restore-Request" not in request.headers

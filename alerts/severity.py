@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from django.db.models import TextChoices
+from typing import Final
+
+from django.db.models import Case, IntegerField, TextChoices, Value, When
 from django.utils.translation import gettext_lazy as _
 
 
@@ -17,6 +19,14 @@ class Severity(TextChoices):
     def rank(self) -> int:
         """0 is the worst."""
         return list(Severity).index(self)
+
+
+# The rank of a row's `severity`, to order by.
+RANK: Final = Case(
+    *(When(severity=severity, then=Value(severity.rank)) for severity in Severity),
+    default=Value(len(Severity)),
+    output_field=IntegerField(),
+)
 
 
 class Priority(TextChoices):

@@ -1,13 +1,25 @@
-"""`/silences/` and `/alerts/`."""
+"""`/incidents/`, `/silences/` and `/alerts/`."""
 
 from __future__ import annotations
 
 from django.urls import path
 
-from alerts import route_views, silence_views
+from alerts import alert_views, incident_views, route_views, silence_views
 
 app_name = "alerts"
 urlpatterns = [
+    path("incidents/", incident_views.page, name="incidents"),
+    path("incidents/acknowledge/", incident_views.acknowledge_some, name="acknowledge-some"),
+    path("incidents/<int:pk>/", incident_views.incident, name="incident"),
+    path("incidents/<int:pk>/acknowledge/", incident_views.acknowledge, name="acknowledge"),
+    path("incidents/<int:pk>/unacknowledge/", incident_views.unacknowledge, name="unacknowledge"),
+    path("incidents/<int:pk>/resolve/", incident_views.resolve, name="resolve"),
+    path("incidents/<int:pk>/reopen/", incident_views.reopen, name="reopen"),
+    path("incidents/<int:pk>/assign/", incident_views.assign, name="assign"),
+    path("incidents/<int:pk>/comment/", incident_views.comment, name="comment"),
+    path("incidents/<int:pk>/tick/", incident_views.tick, name="tick"),
+    path("incidents/<int:pk>/silence/", incident_views.silence, name="silence"),
+    path("alerts/", alert_views.page, name="alerts"),
     path("alerts/routes/", route_views.page, name="routes"),
     path("silences/", silence_views.page, name="silences"),
     path("silences/new/", silence_views.new, name="silence-new"),

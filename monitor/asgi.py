@@ -17,6 +17,7 @@ from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E40
 from django.urls import path  # noqa: E402
 from servestatic import ServeStaticASGI  # noqa: E402
 
+from alerts.consumers import AlertsConsumer, IncidentConsumer, IncidentsConsumer  # noqa: E402
 from core import memory  # noqa: E402
 from logs.consumers import LogsConsumer  # noqa: E402
 from logs.edge import Edge, serves  # noqa: E402
@@ -43,6 +44,9 @@ ADDRESSES = [
     path("ws/services/", ServicesConsumer.as_asgi()),
     path("ws/containers/", ContainersConsumer.as_asgi()),
     path("ws/containers/<int:pk>/", ContainerConsumer.as_asgi()),
+    path("ws/incidents/", IncidentsConsumer.as_asgi()),
+    path("ws/incidents/<int:pk>/", IncidentConsumer.as_asgi()),
+    path("ws/alerts/", AlertsConsumer.as_asgi()),
 ]
 sockets = AuthMiddlewareStack(URLRouter(ADDRESSES))
 from_our_pages = AllowedHostsOriginValidator(sockets)

@@ -62,8 +62,10 @@
   function replace(element, fresh) {
     if (!element) return;
     for (const details of fresh.querySelectorAll("details[id]")) details.open = !!document.getElementById(details.id)?.open;
+    const focused = element.contains(document.activeElement) ? document.activeElement : null;
     element.replaceWith(fresh);
     settle(fresh);
+    if (focused) ((focused.id && document.getElementById(focused.id)) || fresh.querySelector("a[href]"))?.focus({ preventScroll: true });
   }
 
   function settle(fresh) {
@@ -97,7 +99,10 @@
 
   function busy(element, isItem) {
     const selection = getSelection();
-    return (isItem ? pressed : hovers.matches && element.matches(":hover")) || element.contains(document.activeElement)
+    const { activeElement } = document;
+    // In an item what is focused goes over to the new one, unless somebody writes in it.
+    const focused = element.contains(activeElement) && !(isItem && activeElement.matches("a, button, [type=checkbox]"));
+    return (isItem ? pressed : hovers.matches && element.matches(":hover")) || focused
       || (!selection.isCollapsed && selection.containsNode(element, true));
   }
 

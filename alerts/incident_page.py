@@ -1,0 +1,146 @@
+"""What the page of an incident shows: each function answers one part of it, with a number of queries of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from django.db.models import Count, Q
+from django.http import Http404
+from django.shortcuts import get_object_or_404
+
+from alerts import evidence_shown
+from alerts.models import Alert, Incident
+from alerts.models.alerts import State
+from alerts.models.deliveries import Outcome
+from alerts.models.incidents import Verb
+from alerts.runbook import Runbook, Step, runbook
+from alerts.severity import RANK
+from core.fragments import Fragments
+
+VIEW: Final = "alerts.view_incident"
+RESPOND: Final = "alerts.respond_incident"
+SILENCE: Final = "alerts.add_silence"
+RULES: Final = "alerts.change_alertrule"
+SERVICES: Final = "services.view_service"
+CONTAINERS: Final = "services.view_container"
+LINES: Final = "logs.read_records"
+PERMISSIONS: Final = (VIEW, RESPOND, SILENCE, RULES, SERVICES, CONTAINERS, LINES)
+
+EVENTS_MAX: Final = 300
+ALERTS_MAX: Final = 20
+TOLD_MAX: Final = 50
+SIMILAR_MAX: Final = 5
+TEMPLATE: Final = "alerts/incident.html"
+
+
+def incident(pk: int) -> Incident:
+    """Raises Http404."""
+    related = Incident.objects.select_related("rule", "service", "assignee", "acknowledged_by", "resolved_by")
+    return get_object_or_404(related, pk=pk)
+
+
+def live_fragments(pk: int, rights: frozenset[str]) -> Fragments:
+    """For the WebSocket: an incident that was deleted meanwhile is a page that stays as it is."""
+    try:
+        return fragments(incident(pk), rights)
+    except Http404:
+        return Fragments()
+
+
+def fragments(incident: Incident, rights: frozenset[str]) -> Fragments:
+    live = Fragments()
+    shown = {"incident": incident, "may_respond": RESPOND in rights, "services": SERVICES in rights}
+    alerts, counts = _alerts(incident)
+    taken = evidence_shown.of(incident, reads=LINES in rights)
+    began = min((alert.active_at for alert in alerts), default=None)
+    late = began is not None and began < incident.opened_at
+    live.add("headline", f"{TEMPLATE}#headline", shown | {"began": began if late else None, "cause": taken.cause})
+    live.add("verbs", f"{TEMPLATE}#verbs", shown)
+    live.add("series", f"{TEMPLATE}#series", {"series": taken.series})
+    live.add("evidence", f"{TEMPLATE}#evidence", shown | {"taken": taken, "reads": LINES in rights})
+    _add_alerts(live, alerts, counts, shown)
+    live.add_list("similar", f"{TEMPLATE}#similar", _similar(incident))
+    live.add_list("timeline", f"{TEMPLATE}#event", _timeline(incident))
+    live.add("runbook", f"{TEMPLATE}#runbook", shown | {"runbook": _runbook(incident), "rules": RULES in rights})
+    live.add_list("told", f"{TEMPLATE}#told", _told(incident))
+    return live
+
+
+# --- Alerts ----------------------------------------------------------------------------------------------------------
+
+
+def _alerts(incident: Incident) -> tuple[Sequence[Alert], dict[str, int]]:
+    """Those that fire, the worst first, then those that ended last; and how many there are of each state."""
+    found = incident.alerts.select_related("rule").order_by("state", RANK, "-active_at", "-pk")
+    counted = incident.alerts.order_by().values_list("state").annotate(Count("pk"))
+    return list(found[:ALERTS_MAX]), dict(counted)
+
+
+def _add_alerts(live: Fragments, alerts: Sequence[Alert], counts: dict[str, int], shown: dict[str, Any]) -> None:
+    items = [(f"alert-{alert.pk}", {"alert": alert}) for alert in alerts]
+    live.add_list("alerts", f"{TEMPLATE}#alert", items or [("no-alert", {"alert": None})])
+    total = sum(counts.values())
+    context = {"firing": counts.get(State.FIRING, 0), "total": total, "more": max(total - len(alerts), 0)}
+    live.add("alert-counts", f"{TEMPLATE}#alert_counts", context)
+
+
+# --- What happened, and before ---------------------------------------------------------------------------------------
+
+COLOURS: Final = {
+    Verb.OPEN: "red",
+    Verb.ALERT: "red",
+    Verb.ACKNOWLEDGE: "yellow",
+    Verb.UNACKNOWLEDGE: "red",
+    Verb.ESCALATE: "yellow",
+    Verb.REMIND: "yellow",
+    Verb.RESOLVE: "green",
+    Verb.REOPEN: "red",
+}
+
+
+def _timeline(incident: Incident) -> list[tuple[str, dict[str, Any]]]:
+    """Oldest first; of very many the newest."""
+    newest = list(incident.events.order_by("-at", "-pk")[:EVENTS_MAX])
+    return [
+        (f"event-{event.pk}", {"event": event, "colour": COLOURS.get(Verb(event.verb), "blue")})
+        for event in reversed(newest)
+    ]
+
+
+def _similar(incident: Incident) -> list[tuple[str, dict[str, Any]]]:
+    """Of the same alerts, or else of the same rule; the newest first."""
+    alike = Q(key=incident.key)
+    if incident.rule_id:
+        alike |= Q(rule=incident.rule_id)
+    found = Incident.objects.filter(alike, opened_at__lte=incident.opened_at).exclude(pk=incident.pk)
+    listed = found.select_related("resolved_by").order_by("-opened_at", "-pk")[:SIMILAR_MAX]
+    return [(f"similar-{each.pk}", {"each": each}) for each in listed] or [("no-similar", {"each": None})]
+
+
+# --- The runbook -----------------------------------------------------------------------------------------------------
+
+
+def _runbook(incident: Incident) -> Runbook:
+    return runbook(incident.rule, incident.ticks) if incident.rule else Runbook(())
+
+
+def step(incident: Incident, number: str) -> Step | None:
+    """A step of its runbook, by a number that came with a form."""
+    return next((step for step in _runbook(incident).steps if str(step.number) == number), None)
+
+
+# --- Who was told ----------------------------------------------------------------------------------------------------
+
+OUTCOMES: Final = {Outcome.DUE: "yellow", Outcome.DELIVERED: "green", Outcome.FAILED: "red", Outcome.HELD: "blue"}
+
+
+def _told(incident: Incident) -> list[tuple[str, dict[str, Any]]]:
+    deliveries = incident.deliveries.select_related("channel__receiver").defer(
+        "notification", "channel__secrets", "channel__options", "channel__templates"
+    )
+    items = [
+        (f"delivery-{each.pk}", {"delivery": each, "colour": OUTCOMES.get(Outcome(each.outcome), "grey")})
+        for each in deliveries[:TOLD_MAX]
+    ]
+    return items or [("no-delivery", {"delivery": None})]

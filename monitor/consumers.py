@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from django.http import QueryDict
 
+from alerts import live as alerts_live
 from core.fragments import Fragments, LivePage
 from monitor import overview
 from services import live
@@ -14,8 +15,8 @@ from services import live
 class OverviewConsumer(LivePage):
     permissions = overview.PERMISSIONS
     needed = overview.LOOKS
-    groups: ClassVar[list[str]] = [live.GROUP]
-    services_changed = LivePage.tell
+    groups: ClassVar[list[str]] = [live.GROUP, alerts_live.GROUP]
+    services_changed = alerts_changed = LivePage.tell
 
     def fragments(self, params: QueryDict) -> Fragments:
         return overview.fragments(self.rights)

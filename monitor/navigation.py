@@ -7,6 +7,8 @@ from typing import Any, Final, NamedTuple
 from django.http import HttpRequest
 from django.urls import reverse
 
+from alerts import incident_list
+
 
 class Screen(NamedTuple):
     """A list in the admin."""
@@ -54,7 +56,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
 def _pages(request: HttpRequest) -> list[dict[str, Any]]:
     may = request.user.has_perm
     entries = []
-    if may("logs.read_records") or may("services.view_service"):
+    if may("logs.read_records") or may("services.view_service") or may("alerts.view_incident"):
         overview = reverse("overview")
         entries.append(_entry("Overview", "dashboard", overview, active=request.path == overview))
     if may("logs.read_records"):
@@ -69,6 +71,20 @@ def _pages(request: HttpRequest) -> list[dict[str, Any]]:
     if may("services.view_container"):
         containers = reverse("containers:list")
         entries.append(_entry("Containers", "deployed_code", containers, active=request.path.startswith(containers)))
+    return [*entries, *_alert_pages(request)]
+
+
+def _alert_pages(request: HttpRequest) -> list[dict[str, Any]]:
+    may = request.user.has_perm
+    entries = []
+    if may("alerts.view_incident"):
+        incidents = reverse("alerts:incidents")
+        entry = _entry("Incidents", "notification_important", incidents, active=request.path.startswith(incidents))
+        # See templates/unfold/helpers/app_list_badge.html.
+        entries.append(entry | {"counter": "open-incidents", "badge": incident_list.open_count()})
+    if may("alerts.view_alert"):
+        alerts = reverse("alerts:alerts")
+        entries.append(_entry("Active alerts", "e911_emergency", alerts, active=request.path == alerts))
     if may("alerts.view_silence") or may("alerts.view_alert"):
         silences = reverse("alerts:silences")
         entries.append(_entry("Silences", "notifications_paused", silences, active=request.path.startswith(silences)))

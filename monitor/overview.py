@@ -3,6 +3,7 @@ shows if it isn't."""
 
 from __future__ import annotations
 
+import json
 import time
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
@@ -13,6 +14,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from alerts import incident_list
 from core import clock
 from core.fragments import Fragments, rights_of
 from core.pages import requires, shell
@@ -33,14 +35,17 @@ WATCH: Final = "services.view_service"
 CONTAINERS: Final = "services.view_container"
 CHECK: Final = "services.check_service"
 ADD: Final = "services.add_service"
-LOOKS: Final = (READ, WATCH)  # one of them is enough for the page
-PERMISSIONS: Final = (*LOOKS, CONTAINERS, CHECK, ADD)
+INCIDENTS: Final = "alerts.view_incident"
+RESPOND: Final = "alerts.respond_incident"
+LOOKS: Final = (READ, WATCH, INCIDENTS)  # one of them is enough for the page
+PERMISSIONS: Final = (*LOOKS, CONTAINERS, CHECK, ADD, RESPOND)
 
 SECONDS: Final = 1.0  # for each question to the store
 FIGURES_KEPT: Final = 4.0  # seconds: several viewers count lines once
 ERRORS_SHOWN: Final = 5
 SENDERS_SHOWN: Final = 8
 PROBLEMS_SHOWN: Final = 8
+INCIDENTS_SHOWN: Final = 8
 CHANGED_SINCE: Final = timedelta(hours=1)
 
 TITLES: Final = {
@@ -60,7 +65,13 @@ OWN_PARTS: Final = {"Database": "database", "Cache": "redis"}
 def overview(request: HttpRequest) -> HttpResponse:
     rights = rights_of(request.user, PERMISSIONS)
     live = fragments(rights)
-    context = {"live": live, "watches": WATCH in rights, "reads": READ in rights}
+    context = {
+        "live": live,
+        "watches": WATCH in rights,
+        "reads": READ in rights,
+        "incidents": INCIDENTS in rights,
+        "may_respond": RESPOND in rights,
+    }
     return render(request, "overview.html", shell(request, "Overview") | context)
 
 
@@ -68,12 +79,26 @@ def fragments(rights: frozenset[str]) -> Fragments:
     """What the page shows somebody with these permissions, in the present time zone."""
     live = Fragments()
     checks = health.readiness()["checks"]
+    if INCIDENTS in rights:
+        _add_incidents(live, may_respond=RESPOND in rights)
     if WATCH in rights:
         _add_services(live, rights, checks)
     if READ in rights:
         _add_lines(live)
     live.add("self", "overview.html#self", {"parts": _parts(checks), "ill": _ill(checks)})
     return live
+
+
+# --- Incidents ------------------------------------------------------------------------------------------------------
+
+
+def _add_incidents(live: Fragments, *, may_respond: bool) -> None:
+    """Those that are not over: open ones first, the newest first."""
+    found = incident_list.active(INCIDENTS_SHOWN)
+    items = [(f"incident-{incident.pk}", {"incident": incident, "may_respond": may_respond}) for incident in found.rows]
+    live.add("incident-counts", "overview.html#incident_counts", {"counts": found.counts})
+    live.add_list("incidents", "overview.html#incident", items or [("no-incident", {"incident": None})])
+    live.add("more-incidents", "overview.html#more_incidents", {"more": max(found.matching - len(found.rows), 0)})
 
 
 # --- Services -----------------------------------------------------------------------------------------------------
@@ -254,11 +279,14 @@ SENTENCES: Final = {
 @require_safe
 @never_cache
 def status(request: HttpRequest) -> HttpResponse:
-    """The banner of every page, asked for every ten seconds: what is wrong, or nothing."""
+    """The banner of every page, asked for every ten seconds: what is wrong, or nothing. And the number of incidents."""
     if not request.user.is_authenticated:
         # 286 makes htmx stop asking. No redirect: it would take along what somebody was writing in a form.
         return render(request, "status.html", {"problems": ["You are logged out. Log in again."]}, status=286)
-    return render(request, "status.html", {"problems": problems(health.readiness(), timezone.now())})
+    answer = render(request, "status.html", {"problems": problems(health.readiness(), timezone.now())})
+    if request.user.has_perm(INCIDENTS):
+        answer["HX-Trigger"] = json.dumps({"incidents-open": incident_list.open_count()})
+    return answer
 
 
 def problems(readiness: dict[str, Any], now: datetime) -> list[str]:

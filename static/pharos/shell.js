@@ -91,6 +91,20 @@
     };
   };
 
+  // --- How many incidents nobody has acknowledged: in the sidebar and on the tab ----------------------------------------
+
+  window.pharosOpenIncidents = (count) => {
+    const counter = document.getElementById("open-incidents");
+    if (!counter) return;
+    counter.textContent = count;
+    counter.hidden = !count;
+    document.title = (count ? `(${count}) ` : "") + document.title.replace(/^\(\d+\) /, "");
+  };
+  const opened = document.getElementById("open-incidents");
+  if (opened) pharosOpenIncidents(Number(opened.textContent));
+  // With the banner, every ten seconds: see monitor/overview.py.
+  document.addEventListener("incidents-open", ({ detail }) => pharosOpenIncidents(detail.value));
+
   if (!window.htmx) return;
   // Unfold takes whatever rows htmx brings to a form of the admin for those of an inline, which have this.
   document.addEventListener("htmx:afterSwap", ({ target }) => {

@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Sequence
 from hashlib import blake2s
 from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -69,6 +71,35 @@ def url(*names: str, schemes: Sequence[str], default: str = "") -> str:
         wanted = ", ".join(f"{scheme}://" for scheme in schemes)
         raise ImproperlyConfigured(f"{_name(names)} must be a URL that begins with {wanted}, but it is {value!r}.")
     return value
+
+
+class Mail(NamedTuple):
+    """Django's settings of a mail server, in the order of its documentation; no host: there is none."""
+
+    host: str = ""
+    port: int = 25
+    user: str = ""
+    password: str = ""
+    starttls: bool = False
+    tls: bool = False
+
+
+def mail(name: str) -> Mail:
+    """`smtp://user:password@host:port`: smtps:// is encrypted from the beginning, smtp+tls:// after STARTTLS."""
+    ports = {"smtp": 25, "smtp+tls": 587, "smtps": 465}
+    value = text(name)
+    if not value:
+        return Mail()
+    try:
+        parts = urlsplit(value)
+        host, port = parts.hostname, parts.port or ports[parts.scheme]
+    except (ValueError, KeyError):
+        host = None
+    if not host:
+        # It may have a password in it: it is not shown.
+        raise ImproperlyConfigured(f"{name} must be like smtp+tls://user:password@mail.example.org:587.")
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    return Mail(host, port, user, password, parts.scheme == "smtp+tls", parts.scheme == "smtps")
 
 
 def host(*names: str, default: str) -> str:

@@ -189,6 +189,9 @@ RESULTS_RETENTION_DAYS = env.integer("PHAROS_RESULTS_RETENTION_DAYS", default=30
 
 # As people and receivers of messages reach Pharos; links in messages begin with it. Empty: messages have no links.
 EXTERNAL_URL = env.url("PHAROS_URL", schemes=["https", "http"]).rstrip("/")
+# The mail server; EMAIL_HOST is "" without one.
+EMAIL_HOST, EMAIL_PORT, EMAIL_HOST_USER, EMAIL_HOST_PASSWORD, EMAIL_USE_TLS, EMAIL_USE_SSL = env.mail("EMAIL_URL")
+DEFAULT_FROM_EMAIL = env.text("PHAROS_EMAIL_FROM", default="pharos@localhost")
 
 # --- Pages -----------------------------------------------------------------------------------------------------
 
@@ -248,6 +251,8 @@ LOGGING = {
         "celery.app.trace": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
         "asyncio": {"level": "WARNING"},
+        # What it says of a message that was not taken, with addresses in it; we say so ourselves.
+        "apprise": {"level": "CRITICAL"},
         # Prints a traceback for each subscription when Redis goes; it comes back by itself, and we say so once.
         "channels_redis": {"level": "CRITICAL"},
     },

@@ -17,6 +17,7 @@ for name in list(os.environ):
     if name.startswith(("PHAROS_", "Logging__")) and not name.startswith("PHAROS_TEST_"):
         del os.environ[name]
 os.environ.pop("DATABASE_URL", None)
+os.environ.pop("EMAIL_URL", None)
 os.environ["PHAROS_DATA_DIR"] = str(places.directory / WORKER)
 os.environ["PHAROS_SECRET_KEY"] = "only-for-the-tests"
 os.environ["REDIS_URL"] = f"unix://{places.valkey_socket}?db={NUMBER}"

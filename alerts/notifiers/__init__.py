@@ -21,10 +21,28 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-# Kind → its label. The module of the same name is loaded when it is first needed.
+# Kind → its label. The module is loaded when it is first needed.
 NOTIFIERS: Final[dict[str, str]] = {
+    "email": "E-mail",
+    "slack": "Slack (incoming webhook)",
+    "pagerduty": "PagerDuty (Events API v2)",
     "webhook": "Webhook (JSON as Alertmanager sends it)",
+    "opsgenie": "Opsgenie",
+    # What Apprise speaks for us: alerts.notifiers.apprised.
+    "teams": "Microsoft Teams (workflow)",
+    "telegram": "Telegram",
+    "discord": "Discord",
+    "googlechat": "Google Chat",
+    "mattermost": "Mattermost",
+    "rocketchat": "Rocket.Chat",
+    "webex": "Webex",
+    "zulip": "Zulip",
+    "pushover": "Pushover",
+    "ntfy": "ntfy",
+    "gotify": "Gotify",
+    "twilio": "Twilio (SMS)",
 }
+OURS: Final = frozenset({"email", "slack", "pagerduty", "webhook", "opsgenie"})  # each is a module
 
 
 def choices() -> list[tuple[str, str]]:
@@ -38,7 +56,11 @@ def notifier(kind: str) -> Notifier:
         raise NotifierError(
             f"there is no way {kind!r} to tell somebody; there is {', '.join(NOTIFIERS)}", permanent=True
         )
-    return cast(Notifier, import_module(f"alerts.notifiers.{kind}"))
+    if kind in OURS:
+        return cast(Notifier, import_module(f"alerts.notifiers.{kind}"))
+    from alerts.notifiers import apprised
+
+    return cast(Notifier, apprised.KINDS[kind])
 
 
 def target(
@@ -93,7 +115,7 @@ def problems(
     found = {
         "options": _misfit(way.Options, options),
         "secrets": "" if isinstance(secrets, Lost) else _misfit(way.Secrets, secrets),
-        "templates": _unknown(way, templates),
+        "templates": _unworded(way, templates),
     }
     if not any(found.values()) and not isinstance(secrets, Lost):
         try:
@@ -113,10 +135,15 @@ def _misfit(struct: type[msgspec.Struct], values: Mapping[str, Any]) -> str:
     return ""
 
 
-def _unknown(way: Notifier, templates: Mapping[str, str]) -> str:
+def _unworded(way: Notifier, templates: Mapping[str, str]) -> str:
+    from alerts import wording
+    from alerts.samples import sample
+
     for part, text in templates.items():
         if part not in way.TEMPLATES or not isinstance(cast(object, text), str):
             return f"Expected templates of {', '.join(way.TEMPLATES) or 'nothing'}, got one of {part!r}."
+        if wrong := wording.problem(part, text, sample("ops")):
+            return _sentence(ValueError(wrong))
     return ""
 
 

@@ -7,7 +7,6 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -17,16 +16,8 @@ from alerts import notifiers
 from alerts.models.deliveries import Reason
 from alerts.notifications import Notification
 from alerts.notifiers import NotifierError, RefusedError, webhook
-from core import http
-from tests.alerts.sinks import Sink, http_sink
+from tests.alerts.sinks import Sink
 from tests.alerts.telling import notification, told
-
-
-@pytest.fixture
-async def sink() -> AsyncIterator[Sink]:
-    with http_sink() as sink:
-        yield sink
-    await http.close()
 
 
 async def tell(sink: Sink, said: Notification | None = None, **secrets: Any) -> str:

@@ -57,13 +57,13 @@ def runbook(rule: AlertRule, ticks: Collection[int]) -> Runbook:
 
 def _pieces(source: str, ticks: Collection[int], numbers: Iterator[int]) -> list[Piece]:
     pieces: list[Piece] = []
-    for is_step, blocks in groupby(markdown.blocks(source), key=lambda block: block.kind == "item"):
+    for is_step, blocks in groupby(markdown.blocks(source), key=lambda block: block.is_item):
         if is_step:
             pieces.append(Piece([_step(block, next(numbers), ticks) for block in blocks]))
         else:
-            pieces += [Piece(html=markdown.block_html(block)) for block in blocks]
+            pieces += [Piece(html=block.html) for block in blocks]
     return pieces
 
 
 def _step(block: markdown.Block, number: int, ticks: Collection[int]) -> Step:
-    return Step(number, block.text, markdown.item_html(block), number in ticks)
+    return Step(number, block.text, block.html, number in ticks)

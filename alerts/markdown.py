@@ -1,4 +1,4 @@
-"""What runbooks are written in: CommonMark without images, which could be anywhere. HTML in it is text like any other."""
+"""What runbooks are written in: CommonMark without images, for those may be anywhere. HTML in it is text, too."""
 
 from __future__ import annotations
 

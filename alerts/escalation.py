@@ -212,13 +212,14 @@ def escalate(incident: Incident, act: Act) -> bool:
     return _take(incident, policy, incident.step, list(incident.alerts.filter(state=State.FIRING)), act)
 
 
-def tell_end(incidents: Collection[int], now: datetime, by: str = "") -> None:
-    """Who was told because it waited learns that it is over. Inside the transaction that ended it."""
+def tell_end(incidents: Collection[int], now: datetime, by: str = "", known: Collection[int] = ()) -> None:
+    """Who was told because it waited learns that it is over; not the channels that know. Inside the transaction that
+    ended it."""
     told = Delivery.objects.filter(incident__in=incidents, reason=Reason.ESCALATION).order_by()
     for incident in Incident.objects.filter(pk__in=told.values("incident")):
         alerts = list(incident.alerts.all()[:ALERTS_MAX])
         text = incident.resolution or "It is over."
         for receiver, channels in _told(incident.pk, [Reason.ESCALATION]).items():
             said = messages.of_incident(incident, alerts, Reason.RESOLVED, receiver=receiver, text=text, by=by)
-            wanted = [channel for channel in channels if channel.send_resolved]
+            wanted = [channel for channel in channels if channel.send_resolved and channel.pk not in known]
             deliveries.enqueue(wanted, said, incident=incident, reason=Reason.RESOLVED, now=now)

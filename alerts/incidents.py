@@ -15,11 +15,12 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, Q
 from django.utils import timezone
 
-from alerts import escalation, live
+from alerts import deliveries, escalation, live
 from alerts.events import TEXT_MAX, Act, By, VerbError, event, move, who
 from alerts.labels import ALERTNAME
 from alerts.models import Alert, AlertRule, EscalationPolicy, Incident, IncidentEvent
 from alerts.models.alerts import State
+from alerts.models.deliveries import Reason
 from alerts.models.incidents import Status, Verb, Via
 from alerts.severity import Severity
 from core import clock
@@ -203,7 +204,11 @@ def acknowledge(incident: Incident, *, by: By, via: Via, now: datetime | None = 
     """Somebody sees to it. Repeats stop; a reminder comes if nothing happens for long."""
     act = _act(by, via, now, text)
     values = {"status": Status.ACKNOWLEDGED, "acknowledged_at": act.at, "acknowledged_by": act.user}
-    return _change(incident, Verb.ACKNOWLEDGE, act, Q(status=Status.OPEN), values)
+    with transaction.atomic():
+        moved = _change(incident, Verb.ACKNOWLEDGE, act, Q(status=Status.OPEN), values)
+        if moved:
+            deliveries.mirror(incident, Reason.ACKNOWLEDGED, by=act.actor, now=act.at)
+    return moved
 
 
 def unacknowledge(incident: Incident, *, by: By, via: Via, now: datetime | None = None, text: str = "") -> bool:
@@ -261,7 +266,9 @@ def resolve(incident: Incident, *, by: By, via: Via, now: datetime | None = None
     with transaction.atomic():
         moved = _change(incident, Verb.RESOLVE, act, NOT_RESOLVED, values)
         if moved:
-            escalation.tell_end([incident.pk], act.at, act.actor)
+            mirrored = deliveries.mirror(incident, Reason.RESOLVED, by=act.actor, now=act.at)
+            known = {delivery.channel_id for delivery in mirrored}
+            escalation.tell_end([incident.pk], act.at, act.actor, known)
     return moved
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from alerts import conditions
+from alerts.conditions.of_logs import label_name
 from alerts.evidence.scene import Scene, Taken, count_words, iso
 from core import clock
 from logs import query
@@ -24,10 +25,6 @@ BYTES_MAX: Final = 256 << 10
 SERVICES_MAX: Final = 3
 STEP: Final = 10  # seconds of a bucket
 WARNINGS: Final = query.Level(frozenset({Level.WARN, Level.ERROR, Level.FATAL}))
-
-
-def label_name(field: str) -> str:
-    return field.lower().removeprefix("metadata.")
 
 
 def matches(scene: Scene) -> Taken:

@@ -38,7 +38,7 @@ def _empty(request: pytest.FixtureRequest) -> None:
 def incident(escalation: EscalationPolicy) -> Incident:
     """Opened at second 0; its group is told 10 seconds later."""
     root("team", escalation=escalation)
-    return Incident.objects.get(pk=fires(0).incident_id)
+    return Incident.objects.get(alerts=fires(0))
 
 
 def pass_until(end: int, begin: int = 0) -> None:
@@ -47,9 +47,9 @@ def pass_until(end: int, begin: int = 0) -> None:
     while at <= end:
         dispatch.flush(second(at))
         escalation.run_due(second(at))
-        groups = Group.objects.filter(flush_at__isnull=False).values_list("flush_at", flat=True)
-        due = [*groups, *Incident.objects.filter(escalate_at__isnull=False).values_list("escalate_at", flat=True)]
-        at = max(at + 1, -(-(min(due, default=1 << 60) - clock.micros(second(0))) // clock.SECOND))
+        groups, waiting = Group.objects.values_list("flush_at"), Incident.objects.values_list("escalate_at")
+        due = min((each for (each,) in [*groups, *waiting] if each is not None), default=1 << 60)
+        at = max(at + 1, -(-(due - clock.micros(second(0))) // clock.SECOND))
 
 
 def told(*reasons: Reason) -> list[tuple[float, str, str]]:
@@ -165,7 +165,7 @@ def test_an_acknowledged_incident_reminds_those_who_know_of_it_if_nothing_happen
 
 def test_without_a_policy_it_reminds_after_an_hour() -> None:
     root("team")
-    one = Incident.objects.get(pk=fires(0).incident_id)
+    one = Incident.objects.get(alerts=fires(0))
     run(10)
     acknowledge(one, 100)
     assert escalation.run_due(second(3_699)) == 0
@@ -236,6 +236,21 @@ def test_who_resolves_what_still_fires_tells_how() -> None:
     assert [each["firing"] for each in said.notification["alerts"]] == [False]
 
 
+def test_who_keeps_a_state_of_their_own_is_told_of_what_people_do_here(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alerts.notifiers.webhook.ACKNOWLEDGES", True)
+    one = incident(policy((300, "on-call")))
+    pass_until(300)
+    acknowledge(one, 310)
+    incidents.acknowledge(one, by="bob", via=Via.PAGE, now=second(311))
+    incidents.resolve(one, by="alice", via=Via.PAGE, now=second(320))
+    assert told(Reason.ACKNOWLEDGED, Reason.RESOLVED) == [
+        (310, "team", "acknowledged"), (310, "on-call", "acknowledged"), (320, "team", "resolved"),
+        (320, "on-call", "resolved"),
+    ]  # fmt: skip
+
+
 # --- By a person -----------------------------------------------------------------------------------------------------
 
 
@@ -253,7 +268,7 @@ def test_a_person_escalates_at_once_whatever_the_next_step_waits_for(database: s
 
 def test_without_an_escalation_there_is_nobody_to_tell() -> None:
     root("team")
-    one = Incident.objects.get(pk=fires(0).incident_id)
+    one = Incident.objects.get(alerts=fires(0))
     with pytest.raises(VerbError, match="neither its rule nor its route has one"):
         incidents.escalate(one, by="alice", via=Via.PAGE)
 

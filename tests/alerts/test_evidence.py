@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
-from alerts import conditions, evidence, incidents
-from alerts.conditions import ConditionError, Measured, Sample
+from alerts import evidence, incidents
+from alerts.conditions import ConditionError
 from alerts.evidence import lines
 from alerts.labels import fingerprint
 from alerts.models import Alert, AlertRule, Evidence, Incident
@@ -29,25 +27,6 @@ LATER = NOW + timedelta(minutes=5, seconds=11)
 KINDS = Evidence.Kind
 
 
-class Config(msgspec.Struct, frozen=True):
-    query: str = ""
-    group_by: tuple[str, ...] = ()
-
-
-def replay(_: Config, start: datetime, end: datetime, step: float, *, most: int) -> Iterator[tuple[datetime, Measured]]:
-    at, value = start, 0.0
-    while at < end:
-        yield at, Measured([Sample({"service": name}, value) for name in ("other", "worker")])
-        at, value = at + timedelta(seconds=step), value + 1
-
-
-@pytest.fixture(autouse=True)
-def _condition(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that counts lines, of which nothing but its settings and its past is asked for."""
-    found = SimpleNamespace(Config=Config, MEASURES=True, UNIT="lines", replay=replay)
-    monkeypatch.setattr(conditions, "condition", lambda kind: found)
-
-
 def line(seconds: float, message: str = "job failed", **fields: Any) -> LogRecord:
     known: dict[str, Any] = {"level": Level.ERROR, "service": "worker"} | fields
     return LogRecord(timestamp=clock.micros(NOW) + round(seconds * clock.SECOND), message=message, **known)
@@ -58,8 +37,8 @@ def store(*records: LogRecord, first: int = 0) -> None:
 
 
 def opened(config: dict[str, Any] | None = None, began: datetime = NOW, **labels: str) -> Incident:
-    rule = AlertRule(name="WorkerDown", kind="lines", config=config or {}, interval=15, thresholds=[{"value": 5}])
-    AlertRule.objects.bulk_create([rule])
+    rule = AlertRule(name="WorkerDown", kind="log_count", config=config or {}, interval=15, thresholds=[{"value": 5}])
+    AlertRule.objects.bulk_create([rule])  # nobody evaluates it
     whole = {"alertname": "WorkerDown", **labels}
     alert = Alert.objects.create(
         rule=rule, fingerprint=fingerprint(whole), labels=whole, state="firing", active_at=began, true_at=NOW
@@ -226,14 +205,15 @@ def test_a_container_without_a_service_is_found_by_its_name() -> None:
 
 
 def test_the_values_of_the_rule_are_frozen_that_of_the_alert_first() -> None:
-    incident = opened(service="worker")
+    store(*(line(second, service="other") for second in (-95, -91)), line(-90))
+    incident = opened({"window": 60, "group_by": ["service"]}, service="worker")
     evidence.freeze(incident, NOW)
     data = taken(incident, KINDS.SERIES)
     assert (data["unit"], data["operator"], data["thresholds"]) == ("lines", ">", [{"value": 5}])
     assert [each["labels"] for each in data["series"]] == [{"service": "worker"}, {"service": "other"}]
     points = data["series"][0]["points"]
-    assert points[0] == ["2026-11-21T11:30:00.000000Z", 0.0]
-    assert len(points) <= 120
+    assert {value for _, value in points} == {1.0}
+    assert "2026-11-21T12:03:30" <= points[0][0] <= points[-1][0] <= "2026-11-21T12:04:45"
 
 
 def test_what_cant_be_had_costs_nothing_else(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

@@ -135,6 +135,36 @@ def _hurry(group: Group, at: int, alerts: Iterable[Alert], options: Options) -> 
     return True
 
 
+# --- Routes change ---------------------------------------------------------------------------------------------------
+
+_followed: Tree | None = None  # by this process
+
+
+def follow_routes(now: datetime) -> int:
+    """After a change of the routes: alerts that fire leave the groups of ways that they take no more, and join others.
+    How many were looked at."""
+    global _followed
+    tree = Tree.load()
+    if tree == _followed:
+        return 0
+    fires = Alert.objects.filter(state=State.FIRING).order_by("pk")
+    last, seen = 0, 0
+    while batch := list(fires.filter(pk__gt=last)[:MEMBERS_MAX]):
+        with transaction.atomic():
+            _move(batch, now)
+        last, seen = batch[-1].pk, seen + len(batch)
+    _followed = tree
+    return seen
+
+
+def _move(alerts: Sequence[Alert], now: datetime) -> None:
+    matches = matches_of(alerts)
+    keys = {alert.pk: {match.group_key for match in several} for alert, several in zip(alerts, matches, strict=True)}
+    _join(alerts, matches, now)
+    inside = Member.objects.filter(alert__in=alerts).values_list("pk", "alert", "group__key")
+    Member.objects.filter(pk__in=[pk for pk, alert, key in inside if key not in keys[alert]]).delete()
+
+
 # --- Groups whose time has come --------------------------------------------------------------------------------------
 
 
@@ -249,7 +279,7 @@ def _entries(groups: Sequence[Group]) -> Mapping[int, Mapping[int, Entry]]:
 def _way(group: Group, known: _Circumstances) -> Way:
     if group.receiver:
         return known.tree.own_way(group.receiver.pk, group.receiver.name)
-    return known.ways.get(group.route_id or 0) or Way("{}", Options())
+    return known.ways.get(group.route_id or 0) or Way("", "{}", Options())
 
 
 def _heard(alert: Alert, known: _Circumstances) -> bool:

@@ -32,7 +32,7 @@ def of_group(group: Group, way: Way, alerts: Sequence[Alert], reason: str) -> No
         incident=incident.pk if incident else None,
         incident_title=incident.title if incident else "",
         dedup_key=group.key,
-        external_url=getattr(settings, "EXTERNAL_URL", ""),
+        external_url=settings.EXTERNAL_URL,
     )
 
 

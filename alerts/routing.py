@@ -90,7 +90,8 @@ class Node(msgspec.Struct, frozen=True):
 class Way(msgspec.Struct, frozen=True):
     """To a receiver: by a route, or because a rule names it."""
 
-    path: str
+    name: str  # of the route, or of the receiver
+    path: str  # as Alertmanager words it
     options: Options
 
 
@@ -131,21 +132,23 @@ class Tree(msgspec.Struct, frozen=True):
     def match(self, labels: Labels) -> list[Match]:
         """In the tree's order; [] only if there is no tree."""
         nodes = self.root.match(labels) if self.root else []
-        return [Match(node.path, node.options, group_labels(node.options, labels), node.id) for node in nodes]
+        return [
+            Match(node.name, node.path, node.options, group_labels(node.options, labels), node.id) for node in nodes
+        ]
 
     def beside(self, labels: Labels, receivers: Sequence[tuple[int, str]]) -> list[Match]:
         """Of the receivers (id, name) that an alert's rule names, beside the routes: grouped as the root does."""
         ways = [self.own_way(receiver, name) for receiver, name in receivers]
-        return [Match(way.path, way.options, group_labels(way.options, labels), None) for way in ways]
+        return [Match(way.name, way.path, way.options, group_labels(way.options, labels), None) for way in ways]
 
     def own_way(self, receiver: int, name: str) -> Way:
         options = self.root.options if self.root else Options()
         own = msgspec.structs.replace(options, receiver=receiver, receiver_name=name, mute_times=(), active_times=())
-        return Way(f"rule/{name}", own)
+        return Way(name, f"rule/{name}", own)
 
     def ways(self) -> dict[int, Way]:
         """Those of the routes, by the route's id."""
-        return {node.id: Way(node.path, node.options) for node in self.root.walk()} if self.root else {}
+        return {node.id: Way(node.name, node.path, node.options) for node in self.root.walk()} if self.root else {}
 
 
 class Row(msgspec.Struct, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Final
 
@@ -18,6 +19,13 @@ PARTS: Final = (
     ("alerts.sending", "send_due"),
 )
 
+# What may wait some seconds.
+SLOW_PARTS: Final = (
+    ("alerts.dispatch", "follow_routes"),
+    ("alerts.expiry", "warn"),
+)
+PRUNE_BUDGET: Final = 20.0  # seconds of each hour
+
 log = logging.getLogger(__name__)
 
 
@@ -30,9 +38,25 @@ def freeze_evidence() -> int:
 
 @shared_task
 def tick() -> None:
+    _run(PARTS)
+
+
+@shared_task
+def watch() -> None:
+    _run(SLOW_PARTS)
+
+
+@shared_task
+def prune() -> int:
+    from alerts import retention
+
+    return retention.prune(timezone.now(), PRUNE_BUDGET)
+
+
+def _run(parts: Sequence[tuple[str, str]]) -> None:
     """Each part by itself: what fails in one holds up none of the others."""
     now = timezone.now()
-    for module, name in PARTS:
+    for module, name in parts:
         try:
             part = getattr(import_module(module), name, None)
             if part is not None:

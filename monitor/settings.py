@@ -173,6 +173,8 @@ CELERY_BEAT_SCHEDULE = {
     "freeze-evidence": {"task": "alerts.tasks.freeze_evidence", "schedule": 2, "options": {"expires": 2}},
     "archive-logs": {"task": "logs.tasks.archive", "schedule": 3600, "options": {"expires": 3600}},
     "alerts": {"task": "alerts.tasks.tick", "schedule": 1, "options": {"expires": 1}},
+    "watch-alerts": {"task": "alerts.tasks.watch", "schedule": 10, "options": {"expires": 10}},
+    "prune-alerts": {"task": "alerts.tasks.prune", "schedule": 3600, "options": {"expires": 3600}},
 }
 
 # --- What is reached from here -----------------------------------------------------------------------------------
@@ -192,6 +194,8 @@ EXTERNAL_URL = env.url("PHAROS_URL", schemes=["https", "http"]).rstrip("/")
 # The mail server; EMAIL_HOST is "" without one.
 EMAIL_HOST, EMAIL_PORT, EMAIL_HOST_USER, EMAIL_HOST_PASSWORD, EMAIL_USE_TLS, EMAIL_USE_SSL = env.mail("EMAIL_URL")
 DEFAULT_FROM_EMAIL = env.text("PHAROS_EMAIL_FROM", default="pharos@localhost")
+# For how many days alerts that have ended, and deliveries, are kept; 0 is for ever. Incidents stay.
+ALERTS_RETENTION_DAYS = env.integer("PHAROS_ALERTS_RETENTION_DAYS", default=90, low=0, high=36_500)
 
 # --- Pages -----------------------------------------------------------------------------------------------------
 

@@ -31,13 +31,13 @@ def test_a_text_becomes(source: str) -> None:
 
 def test_items_of_lists_are_told_from_what_is_between_them() -> None:
     source = (
-        "At first:\n\n1. There? `docker ps`\n2. Start it:\n\n   ```\n   docker start it\n   ```\n   - slowly\n\nEnd."
+        "At first:\n\n1. There? `docker ps`\n2. Start it:\n\n   ```\n   docker start\n   ```\n   - slowly\n\nEnd."
     )
     found = list(blocks(source))
     assert [(block.is_item, block.text) for block in found] == [
         (False, "At first:"), (True, "There? `docker ps`"), (True, "Start it:"), (False, "End."),
     ]  # fmt: skip
-    assert "<pre><code>docker start it\n</code></pre>" in found[2].html
+    assert "<pre><code>docker start\n</code></pre>" in found[2].html
     assert "slowly" in found[2].html
 
 

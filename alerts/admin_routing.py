@@ -9,13 +9,15 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Count, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import action
 
 from alerts import durations
+from alerts.alertmanager import pages
 from alerts.models import (
     Channel,
     EscalationPolicy,
@@ -79,6 +81,7 @@ class RouteAdmin(ModelAdmin):  # type: ignore[misc]
         (_("Quiet times, and who is told next"), {"fields": ["mute_times", "active_times", "escalation"]}),
     ]
     list_before_template = "alerts/admin/_routes_first.html"
+    actions_list = ["bring", "take"]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return Tree
@@ -97,6 +100,24 @@ class RouteAdmin(ModelAdmin):  # type: ignore[misc]
         actions: dict[str, Any] = super().get_actions(request)
         actions.pop("delete_selected", None)
         return actions
+
+    # --- alertmanager.yml, in and out ---
+
+    def has_bring_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return request.user.has_perms(pages.IMPORT)
+
+    def has_take_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return request.user.has_perms(pages.EXPORT)
+
+    @action(description=_("Import"), permissions=["bring"], url_path="import", icon="upload")  # type: ignore[untyped-decorator]
+    def bring(self, request: HttpRequest) -> HttpResponse:
+        return pages.bring(request)
+
+    @action(description=_("Export"), permissions=["take"], url_path="export", icon="download")  # type: ignore[untyped-decorator]
+    def take(self, request: HttpRequest) -> HttpResponse:
+        return pages.take(request)
+
+    # --- What is shown ---
 
     @admin.display(description=_("route"))
     def tree(self, route: Route) -> str:

@@ -13,13 +13,12 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from django.conf import settings
 
-from alerts import notifiers
 from alerts.models import Channel
 
 HIDDEN: Final = "<secret>"  # as Alertmanager writes its own configuration for others
 HIDDEN_URL: Final = "http://secret.invalid/"  # where it wants an address
 # Of `global`: what the ways below read.
-GLOBALS: Final = frozenset({"slack_api_url", "pagerduty_url"})
+GLOBALS: Final = frozenset({"slack_api_url", "pagerduty_url", "opsgenie_api_url", "opsgenie_api_key"})
 
 Given = dict[str, Any]
 
@@ -42,7 +41,7 @@ class _Way(NamedTuple):
     kind: str  # of the channel
     resolved: bool  # whether the end is told, if the file doesn't say
     read: Callable[[Given, Given], _Settings]  # takes what it uses out of its first argument
-    write: Callable[[Channel], dict[str, Any]]
+    write: Callable[[Channel], dict[str, Any]] | None = None  # None: all of it would be secret
 
 
 def read(entry: Given, defaults: Given) -> Iterator[Made]:
@@ -59,7 +58,7 @@ def read(entry: Given, defaults: Given) -> Iterator[Made]:
 
 def _read(key: str, given: object, defaults: Given) -> Made:
     way = WAYS.get(key)
-    if way is None or way.kind not in dict(notifiers.choices()):
+    if way is None:
         return Made(key, warnings=[f"{key} has no counterpart: add a channel of another kind."])
     if not isinstance(given, dict):
         return Made(key, warnings=[f"{key} is left out: expected settings, got a text."])
@@ -67,7 +66,7 @@ def _read(key: str, given: object, defaults: Given) -> Made:
     resolved = str(left.pop("send_resolved", way.resolved)).lower() == "true"
     options, secrets = way.read(left, defaults)
     warnings = []
-    if hidden := sorted(name for name, value in [*options.items(), *secrets.items()] if value in (HIDDEN, HIDDEN_URL)):
+    if hidden := sorted(name for name, value in [*options.items(), *secrets.items()] if _is_hidden(value)):
         warnings.append(f"{', '.join(hidden)} is not in the file, which has {HIDDEN} there: enter it in the channel.")
         return Made(key, way.kind, warnings=warnings)
     if left:
@@ -79,10 +78,14 @@ def _read(key: str, given: object, defaults: Given) -> Made:
     )
 
 
+def _is_hidden(value: object) -> bool:
+    return HIDDEN in str(value) or value == HIDDEN_URL
+
+
 def write(channel: Channel) -> tuple[str, dict[str, Any]] | None:
     """The key of the list, and its entry; None if Alertmanager has no such way."""
     for key, way in WAYS.items():
-        if way.kind == channel.kind:
+        if way.kind == channel.kind and way.write:
             return key, {**way.write(channel), "send_resolved": channel.send_resolved}
     return None
 
@@ -166,9 +169,45 @@ def _write_email(channel: Channel) -> dict[str, Any]:
     return {"to": ", ".join(channel.options.get("to", []))}
 
 
+def _read_opsgenie(left: Given, defaults: Given) -> _Settings:
+    endpoint = str(left.pop("api_url", defaults.get("opsgenie_api_url", ""))).rstrip("/")
+    key = str(left.pop("api_key", defaults.get("opsgenie_api_key", "")))
+    return _Settings({"endpoint": endpoint} if endpoint else {}, {"api_key": key})
+
+
+def _write_opsgenie(channel: Channel) -> dict[str, Any]:
+    endpoint = channel.options.get("endpoint")
+    return {"api_key": HIDDEN} | ({"api_url": f"{endpoint}/"} if endpoint else {})
+
+
+# Addresses as Apprise has them: https://github.com/caronc/apprise/wiki
+
+
+def _read_telegram(left: Given, defaults: Given) -> _Settings:
+    return _Settings({}, {"url": _joined("tgram://{}/{}", left.pop("bot_token", ""), left.pop("chat_id", ""))})
+
+
+def _read_pushover(left: Given, defaults: Given) -> _Settings:
+    return _Settings({}, {"url": _joined("pover://{}@{}", left.pop("user_key", ""), left.pop("token", ""))})
+
+
+def _read_discord(left: Given, defaults: Given) -> _Settings:
+    parts = str(left.pop("webhook_url", "")).rstrip("/").rsplit("/", 2)
+    return _Settings({}, {"url": HIDDEN if len(parts) < 3 else f"discord://{parts[1]}/{parts[2]}"})
+
+
+def _joined(form: str, *parts: object) -> str:
+    """Nothing of what is hidden."""
+    return HIDDEN if HIDDEN in parts or "" in parts else form.format(*parts)
+
+
 WAYS: Final[Mapping[str, _Way]] = {
     "webhook_configs": _Way("webhook", True, _read_webhook, _write_webhook),
     "slack_configs": _Way("slack", False, _read_slack, _write_slack),
     "pagerduty_configs": _Way("pagerduty", True, _read_pagerduty, _write_pagerduty),
     "email_configs": _Way("email", False, _read_email, _write_email),
+    "opsgenie_configs": _Way("opsgenie", True, _read_opsgenie, _write_opsgenie),
+    "telegram_configs": _Way("telegram", True, _read_telegram),
+    "pushover_configs": _Way("pushover", True, _read_pushover),
+    "discord_configs": _Way("discord", True, _read_discord),
 }

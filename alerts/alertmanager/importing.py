@@ -50,6 +50,17 @@ class Report(msgspec.Struct):
         return {verb: sum(row.verb == verb for row in self.rows) for verb in VERBS}
 
 
+def text_of(content: bytes) -> str:
+    """Of a file. Raises ConfigError."""
+    if len(content) > config.FILE_MAX:
+        raise ConfigError(f"expected at most {config.FILE_MAX:,} bytes")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"line {line}: expected text in UTF-8") from None
+
+
 def plan(text: str) -> Report:
     """What `carry_out` would do. Raises ConfigError."""
     with transaction.atomic():
@@ -178,6 +189,8 @@ def _route(
         row = Route.objects.filter(parent=None).first()
         if not entry.receiver:
             raise ConfigError("route: expected a receiver: it is told what no other route takes")
+        if entry.matchers:
+            raise ConfigError("route: the first route takes all alerts: it has no matchers")
     before = _values(row) if row else None
     row = row or Route()
     row.parent, row.order, row.matchers, row.continues = parent, order, entry.matchers, entry.continues

@@ -14,8 +14,6 @@ from alerts.matchers import Matcher
 
 def traps(root: Route) -> Iterator[str]:
     """Sentences."""
-    if root.matchers:
-        yield "The first route has matchers: Alertmanager refuses that, since every alert has to find a route."
     yield from _below(root, root.receiver)
 
 

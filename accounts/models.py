@@ -8,8 +8,8 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Scope(models.TextChoices):
-    INGEST = "ingest", _("Ingest: send logs")
-    READ = "read", _("Read: search logs")
+    INGEST = "ingest", _("Ingest: send logs and alerts")
+    READ = "read", _("Read: see what there is")
     ADMIN = "admin", _("Admin: everything the API can do")
 
 

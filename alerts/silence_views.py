@@ -22,6 +22,7 @@ from django.views.decorators.http import require_POST, require_safe
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from alerts import matchers, silences
+from alerts.expiry import AHEAD
 from alerts.matchers import Matcher, MatcherError
 from alerts.models import Alert, Silence
 from alerts.models.alerts import State
@@ -33,7 +34,6 @@ READ: Final = ("alerts.view_silence", "alerts.view_alert")
 CHANGE: Final = "alerts.add_silence"
 LISTED_MAX: Final = 500
 ENDED_FOR: Final = timedelta(days=7)  # how long those that are over are listed
-ENDS_SOON: Final = timedelta(hours=1)
 LONGEST: Final = 366 * 86_400  # seconds
 ALERTS_MAX: Final = 5_000  # that are looked at to count hits
 
@@ -116,7 +116,7 @@ def _shown(row: Silence, firing: Sequence[dict[str, str]], now: datetime) -> dic
         "word": WORDS[state],
         "colour": COLOURS[state],
         "hits": hits,
-        "soon": state == "active" and bool(hits) and left < ENDS_SOON,
+        "soon": state == "active" and bool(hits) and left < AHEAD,
         "left_words": words(left),
     }
 

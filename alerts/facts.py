@@ -12,7 +12,7 @@ from django.db.models import Avg, Q
 from alerts import line_counts
 from core import clock
 from logs.query import Node
-from logs.store import Counts
+from logs.store import BaseLogStore, Counts, log_stores
 from services.models import Check, CheckResult, Container, ContainerEvent, ContainerSample, Service
 
 EVENTS_MAX = 20_000  # the newest are read
@@ -90,9 +90,13 @@ class Facts:
         key = node, tuple(fields), step
         if (known := self._counts.get(key)) and known[0] <= start and end <= known[1]:
             return known[2]
-        counts = line_counts.counts(node, tuple(fields), step, start, end)
+        counts = line_counts.counts(self._lines, key, start, end)
         self._counts[key] = start, end, counts
         return counts
+
+    @cached_property
+    def _lines(self) -> BaseLogStore:
+        return log_stores["default"].at_once()
 
     # --- Services --------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from typing import Final
 from alerts.conditions.base import ConditionError
 from core import clock
 from logs.query import Node
-from logs.store import Counts, log_stores
+from logs.store import BaseLogStore, Counts, log_stores
 from logs.store.base import Counted
 from services.durations import words
 
@@ -37,17 +37,18 @@ _known: OrderedDict[Question, _Known] = OrderedDict()
 _lock = threading.Lock()
 
 
-def counts(node: Node, fields: tuple[str, ...], step: int, start: int, end: int) -> Counts:
+def counts(store: BaseLogStore, question: Question, start: int, end: int) -> Counts:
     """As `BaseLogStore.counts`. Raises ConditionError."""
-    known = _take((node, fields, step))
+    node, fields, step = question
+    known = _take(question)
     with known.lock:
-        found = log_stores["default"].counts(
+        found = store.counts(
             node, fields, start=start, end=end, step=step, deadline=DEADLINE, most=COUNTED_MAX, known=known.blocks
         )
         known.size = len(known.blocks) + len(found.lines)
     _bound()
     if len(found.lines) > COUNTED_MAX:
-        _forget((node, fields, step))
+        _forget(question)
         raise ConditionError(_too_many(fields))
     if not found.complete:
         # What was counted is kept: the next time it goes on there.

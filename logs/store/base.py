@@ -275,6 +275,11 @@ class BaseLogStore(ABC):
     def stats(self) -> dict[str, int]:
         """lines, blocks, bytes, oldest and newest timestamp (0 if empty); restored_lines and restored_bytes of them."""
 
+    def at_once(self) -> BaseLogStore:
+        """This store, for many questions that one thread asks right after each other: what one of them has opened need
+        not be opened again for the next. Not to be kept: lines that come later may be missing."""
+        return self
+
     def context(self, position: Position, *, node: Node, before: int = 50, after: int = 50) -> list[LogRecord]:
         """The lines around one, and that line: newest first."""
         timestamp, sequence = position

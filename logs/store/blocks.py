@@ -52,7 +52,7 @@ from logs.store.base import (
 from logs.store.codec import SMALL, Block, Columns
 from logs.store.grams import Column, Grams
 from logs.store.reading import Stop
-from logs.store.shelf import COLUMN_NAMES, OPENED, Known, Listed, Moved, Shelf
+from logs.store.shelf import COLUMN_NAMES, OPENED, Desk, Known, Listed, Moved, Shelf
 
 NO_LIMIT: Final = 1 << 62
 RESTORED: Final = 0  # the commit of lines from the archive; numbers of commits begin at 1
@@ -84,6 +84,11 @@ class BlockStore(BaseLogStore):
     def __init__(self, database: str = "default") -> None:
         self.database = database
         self.shelf = Shelf(database)
+
+    def at_once(self) -> BlockStore:
+        copy = BlockStore(self.database)
+        copy.shelf = Desk(self.shelf)
+        return copy
 
     # --- Writing ----------------------------------------------------------------------------------------------------
 

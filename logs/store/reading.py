@@ -358,6 +358,6 @@ def _sweep(shelf: Shelf, stop: Stop, count: Callable[[Sequence[Listed]], T], sta
         try:
             return count(shelf.listed(start, end - 1, "older"))
         except Moved:
-            continue  # blocks were merged meanwhile: a new list has their lines
+            shelf.look_again()  # blocks were merged meanwhile: a new list has their lines
     stop.late = True
     return count(())

@@ -9,11 +9,11 @@ from __future__ import annotations
 import heapq
 import logging
 import threading
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections import ChainMap, Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, MutableMapping, Sequence
 from contextlib import suppress
 from functools import cached_property
-from typing import Final, Literal, NamedTuple, ParamSpec, TypeVar
+from typing import Final, Literal, NamedTuple, ParamSpec, TypeVar, cast
 
 from logs.models import LogBlock, LogBlockGrams
 from logs.query import Node
@@ -28,6 +28,7 @@ _KNOWN_EACH: Final = 1_500  # bytes of a block's place in memory, beside header 
 LISTED: Final = 256  # blocks asked for at once
 OPENED: Final = 32  # blocks whose columns are read at once
 FEW: Final = 8  # one block of so many
+DESK_LINES: Final = 20_000  # in blocks that a desk keeps open: some 15 MB
 
 log = logging.getLogger("logs.store")
 
@@ -130,7 +131,7 @@ class Shelf:
     def __init__(self, database: str) -> None:
         self.database = database
         self.damaged: set[int] = set()
-        self._known: dict[int, Known] = {}
+        self._known: MutableMapping[int, Known] = {}
         self._by_age: list[tuple[int, int, int]] = []  # a heap of (last, pk, bytes)
         self._bytes = 0
         self._lock = threading.Lock()
@@ -152,6 +153,9 @@ class Shelf:
         blocks = LogBlock.objects.using(self.database).filter(first__lte=newest, last__gte=oldest)
         blocks = blocks.order_by("-last", "-pk") if direction == "older" else blocks.order_by("first", "pk")
         return [Listed(*row) for row in blocks.values_list("pk", "first", "last")[:count]]
+
+    def look_again(self) -> None:
+        """Blocks have gone: what is listed next must be as things are."""
 
     def known(self, blocks: Iterable[Listed], grams: bool) -> Iterator[list[tuple[Listed, Known]]]:
         """Lists of the blocks in their order, with what is known of them; with their filters if `grams` says so.
@@ -228,17 +232,59 @@ class Shelf:
             for start in range(0, len(matching), OPENED):
                 together = matching[start : start + OPENED]
                 wanted = [scan.columns_for(node, of_block.grams) for _block, of_block in together]
-                batch = Batch(self, [block.pk for block, _ in together], at_once.union(*wanted))
-                for block, of_block in together:
-                    yield block, Stored(batch, block.pk, of_block)
+                yield from self._stored(together, at_once.union(*wanted))
             if known and (not matching or matching[-1] is not known[-1]):
                 yield known[-1][0], None
+
+    def _stored(self, blocks: Sequence[tuple[Listed, Known]], names: frozenset[str]) -> list[tuple[Listed, Stored]]:
+        batch = Batch(self, [block.pk for block, _ in blocks], names)
+        return [(block, Stored(batch, block.pk, known)) for block, known in blocks]
 
     def read(self, pks: Collection[int], names: Collection[str]) -> dict[int, tuple[int, dict[str, bytes]]]:
         """By block: its base, and the columns of these names."""
         rows = LogBlock.objects.using(self.database).filter(pk__in=pks).values_list("pk", "base", *names)
         # PostgreSQL gives memoryviews.
         return {pk: (base, dict(zip(names, map(bytes, columns), strict=True))) for pk, base, *columns in rows}
+
+
+class Desk(Shelf):
+    """A shelf for many questions about nearly the same blocks, one right after the other: what one of them has listed
+    and opened lies open for the others. For one thread, and for as long as it may not know of newer blocks."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self.database, self.damaged = shelf.database, shelf.damaged
+        self._shelf = shelf
+        self._known = ChainMap({}, cast(dict[int, Known], shelf._known))
+        self._lists: tuple[int, int, list[Listed]] | None = None
+        self._open: dict[int, Stored] = {}
+        self._lines = 0
+
+    def listed(
+        self, oldest: int, newest: int, direction: Literal["older", "newer"], count: int | None = None
+    ) -> list[Listed]:
+        if direction == "newer" or count is not None:
+            return super().listed(oldest, newest, direction, count)
+        if self._lists is None or oldest < self._lists[0] or self._lists[1] < newest:
+            self._lists = oldest, newest, super().listed(oldest, newest, direction)
+        return [block for block in self._lists[2] if block.first <= newest and oldest <= block.last]
+
+    def look_again(self) -> None:
+        self._lists = None
+
+    def _remember(self, block: Listed, known: Known) -> None:
+        self._known[block.pk] = known
+        self._shelf._remember(block, known)
+
+    def _stored(self, blocks: Sequence[tuple[Listed, Known]], names: frozenset[str]) -> list[tuple[Listed, Stored]]:
+        """The first ones stay open, with all their columns."""
+        fresh = [(block, known) for block, known in blocks if block.pk not in self._open]
+        room = self._lines < DESK_LINES
+        # What they hold of the shelf must not be this desk, or nobody would ever clear it.
+        found = {block.pk: stored for block, stored in self._shelf._stored(fresh, ALL_COLUMNS if room else names)}
+        if room:
+            self._open |= found
+            self._lines += sum(stored.lines for stored in found.values())
+        return [(block, found.get(block.pk) or self._open[block.pk]) for block, _ in blocks]
 
 
 def _growing(items: Iterable[T], most: int) -> Iterator[list[T]]:

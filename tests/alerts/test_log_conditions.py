@@ -11,7 +11,7 @@ import pytest
 from alerts import conditions, line_counts
 from alerts.conditions import ConditionError, Measured
 from alerts.facts import Facts
-from logs.store import log_stores
+from logs.store.shelf import Shelf
 from tests.alerts.lines import line, spread, store
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
@@ -168,15 +168,14 @@ def test_nothing_is_new_where_there_was_nothing_before() -> None:
 def test_a_block_is_counted_once_however_often_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     store(*spread(NOW - 2 * MINUTE, 60, 10, "timeout"))
     assert values(measured("log_count", query="timeout")) == [({}, 10)]
-    shelf = log_stores["default"].shelf  # type: ignore[attr-defined]
     opened: list[int] = []
-    real = shelf.read
+    real = Shelf.read
 
-    def read(pks: Collection[int], names: Collection[str]) -> Any:
+    def read(self: Shelf, pks: Collection[int], names: Collection[str]) -> Any:
         opened.extend(pks)
-        return real(pks, names)
+        return real(self, pks, names)
 
-    monkeypatch.setattr(shelf, "read", read)
+    monkeypatch.setattr(Shelf, "read", read)
     store(line(NOW + 15 * SECOND, "timeout"))
     assert values(measured("log_count", query="timeout", at=NOW + 15 * SECOND)) == [({}, 11)]
     assert len(opened) == 1

@@ -21,7 +21,7 @@ from logs.models import LogBlock, LogBlockGrams
 from logs.query import Everything
 from logs.records import LEVELS, Level, LogRecord
 from logs.sequence import sequence_at
-from logs.store import BaseLogStore, Counts, Dropped, Singles, Values, codec, reading
+from logs.store import BaseLogStore, Counts, Dropped, Singles, Values, codec, reading, shelf
 from logs.store.base import Counted
 from logs.store.blocks import BlockStore
 from logs.store.shelf import Shelf
@@ -556,7 +556,8 @@ def test_what_was_counted_before_a_deadline_is_known_afterwards(
 
 
 def test_counting_ends_when_there_are_too_many_different_values(store: BaseLogStore) -> None:
-    store.append(entries(corpus(1_500), size=100))
+    for entry in entries(corpus(1_500), size=100):
+        store.append([entry])
     counts = store.counts(ALL, ["user_id"], start=START, end=START + clock.HOUR, step=clock.SECOND, most=300)
     assert not counts.complete
     assert 300 < len(counts.lines) < 400
@@ -765,3 +766,46 @@ def test_postgresql_does_not_compress_again_what_is_compressed() -> None:
         )
         external = [name for (name,) in cursor.fetchall()]
     assert external == ["commits", "header", "ids", "labels", "metadata", "sequences", "texts", "times"]
+
+
+# --- Many questions at once ----------------------------------------------------------------------------------------
+
+
+def test_what_one_question_opened_lies_open_for_the_next(store: BaseLogStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = entries(corpus(900), size=90)
+    store.append(batch)
+    reads: list[int] = []
+    real = Shelf.read
+
+    def read(self: Shelf, pks: Collection[int], names: Collection[str]) -> Any:
+        reads.extend(pks)
+        return real(self, pks, names)
+
+    monkeypatch.setattr(Shelf, "read", read)
+    desk = store.at_once()
+    for text in ("timeout", "user_id:3", "level:error request_id:r-7*", "timeout"):
+        counts = desk.counts(query.parse(text), ["service"], start=START, end=START + clock.HOUR, step=clock.SECOND)
+        assert flat(counts) == counted(stored(batch), text, ["service"], clock.SECOND, START, START + clock.HOUR)
+    assert len(reads) == len(set(reads)) == 10
+
+
+def test_a_desk_keeps_few_blocks_open_and_counts_all(store: BaseLogStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shelf, "DESK_LINES", 200)
+    batch = entries(corpus(900), size=90)
+    store.append(batch)
+    desk = store.at_once()
+    for text in ("timeout", "user_id:3"):
+        counts = desk.counts(query.parse(text), start=START, end=START + clock.HOUR, step=clock.SECOND)
+        assert flat(counts) == counted(stored(batch), text, [], clock.SECOND, START, START + clock.HOUR)
+
+
+def test_a_desk_looks_again_when_blocks_were_merged(store: BaseLogStore) -> None:
+    batch = entries(corpus(900), size=9)
+    for entry in batch:
+        store.append([entry])
+    desk = store.at_once()
+    asked: Any = {"start": START, "end": START + clock.HOUR, "step": clock.SECOND}
+    assert desk.counts(query.parse("level:error"), **asked).lines
+    store.maintain(budget=60)
+    counts = desk.counts(query.parse("timeout"), **asked)
+    assert flat(counts) == counted(stored(batch), "timeout", [], clock.SECOND, START, START + clock.HOUR)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from django.db.models import Max, Model, Q
 
+from alerts import early_lines
 from alerts.models import AlertRule
 from services.models import ContainerEvent, StatusChange
 
@@ -25,4 +26,4 @@ def rules() -> set[int]:
         if newest > _seen.setdefault(history, newest):
             _seen[history] = newest
             found |= set(AlertRule.objects.filter(concerned, enabled=True).values_list("pk", flat=True))
-    return found
+    return found | early_lines.rules()

@@ -19,9 +19,9 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from alerts import conditions, durations
+from alerts import conditions, durations, severity_names
 from alerts.conditions import ConditionError
-from alerts.models import AlertRule, EscalationPolicy, Receiver, SeverityName
+from alerts.models import AlertRule, EscalationPolicy, Receiver
 from alerts.severity import Severity
 from core import yaml_text
 from core.yaml_text import YamlError
@@ -237,7 +237,7 @@ def _severity(given: Any) -> str:
     name = _text(given)
     if name in Severity.values:
         return name
-    mapped = SeverityName.objects.filter(name=name).values_list("severity", flat=True).first()
+    mapped = severity_names.load().get(name.lower())
     if mapped is None:
         raise ValueError(f"expected one of {', '.join(Severity.values)}, or a name of a severity; got {name[:40]!r}")
     return mapped

@@ -58,8 +58,6 @@ def _run(parts: Sequence[tuple[str, str]]) -> None:
     now = timezone.now()
     for module, name in parts:
         try:
-            part = getattr(import_module(module), name, None)
-            if part is not None:
-                part(now)
+            getattr(import_module(module), name)(now)
         except Exception:
             log.exception("%s.%s failed", module, name)

@@ -24,6 +24,7 @@ SCREENS: Final = (
     Screen("Checks", "network_check", "services", "check"),
     Screen("Docker hosts", "host", "services", "dockerhost"),
     Screen("Maintenance", "build", "services", "maintenancewindow"),
+    Screen("Alert rules", "notification_important", "alerts", "alertrule"),
     Screen("Routes", "alt_route", "alerts", "route"),
     Screen("Receivers", "campaign", "alerts", "receiver"),
     Screen("Inhibit rules", "rule", "alerts", "inhibitrule"),

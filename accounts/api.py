@@ -37,6 +37,12 @@ def _given(request: HttpRequest) -> str:
     return keys.given(request.headers.get("authorization", ""), {"x-api-key": request.headers.get("x-api-key", "")})
 
 
+def key_name(request: HttpRequest) -> str:
+    """The name of the key that it brings; "" without one."""
+    access = keys.find(plain) if (plain := _given(request)) else None
+    return access.name if access else ""
+
+
 def _key_refusal(plain: str, scope: Scope) -> HttpResponse | None:
     access = keys.find(plain)
     if access is None:

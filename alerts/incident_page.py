@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from django.db.models import Count, Q
+from django.db.models import Count
 from django.http import Http404
 from django.shortcuts import get_object_or_404
 
-from alerts import evidence_shown
+from alerts import evidence_shown, similar
 from alerts.models import Alert, Incident
 from alerts.models.alerts import State
 from alerts.models.deliveries import Outcome
@@ -110,11 +110,7 @@ def _timeline(incident: Incident) -> list[tuple[str, dict[str, Any]]]:
 
 def _similar(incident: Incident) -> list[tuple[str, dict[str, Any]]]:
     """Of the same alerts, or else of the same rule; the newest first."""
-    alike = Q(key=incident.key)
-    if incident.rule_id:
-        alike |= Q(rule=incident.rule_id)
-    found = Incident.objects.filter(alike, opened_at__lte=incident.opened_at).exclude(pk=incident.pk)
-    listed = found.select_related("resolved_by").order_by("-opened_at", "-pk")[:SIMILAR_MAX]
+    listed = similar.before(incident)[:SIMILAR_MAX]
     return [(f"similar-{each.pk}", {"each": each}) for each in listed] or [("no-similar", {"each": None})]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Final
 
@@ -28,6 +29,15 @@ def number(params: QueryDict, field: str, *, default: int, low: int, high: int) 
     if re.fullmatch(r"-?\d{1,18}", value) and low <= int(value) <= high:
         return int(value)
     raise ParameterError(field, f"expected a whole number from {low:,} to {high:,}, got {value[:40]!r}")
+
+
+def choices(params: QueryDict, field: str, known: Collection[str]) -> list[str]:
+    """Of a parameter that is repeated or has commas. Raises ParameterError."""
+    given = [name for value in params.getlist(field) for part in value.split(",") if (name := part.strip())]
+    for name in given:
+        if name not in known:
+            raise ParameterError(field, f"expected one of {', '.join(known)}, got {name[:40]!r}")
+    return given
 
 
 def is_relative(value: str) -> bool:

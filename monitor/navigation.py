@@ -29,6 +29,7 @@ SCREENS: Final = (
     Screen("Receivers", "campaign", "alerts", "receiver"),
     Screen("Inhibit rules", "rule", "alerts", "inhibitrule"),
     Screen("Mute times", "bedtime", "alerts", "mutetime"),
+    Screen("Incident history", "history", "alerts", "incident"),
     Screen("Escalation", "escalator_warning", "alerts", "escalationpolicy"),
     Screen("Severities", "priority_high", "alerts", "severityname"),
     Screen("API keys", "key", "accounts", "apikey"),

@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 
+from alerts import incident_api
 from core.pages import LoginPage
 from logs import api
 from monitor import health, overview, service_lines
@@ -44,6 +45,12 @@ urlpatterns = [
     path("api/services/<int:pk>/check", services_api.check_now, name="api-service-check"),
     path("api/services/<int:pk>/pause", services_api.pause, name="api-service-pause"),
     path("api/services/<int:pk>/resume", services_api.resume, name="api-service-resume"),
+    path("api/incidents", incident_api.incidents, name="api-incidents"),
+    path("api/incidents/", incident_api.incidents),
+    path("api/incidents/times", incident_api.times, name="api-incident-times"),
+    path("api/incidents/<int:pk>", incident_api.incident, name="api-incident"),
+    path("api/incidents/<int:pk>/evidence", incident_api.evidence, name="api-incident-evidence"),
+    path("api/incidents/<int:pk>/<str:verb>", incident_api.act, name="api-incident-act"),
     path("health/live", health.live, name="health-live"),
     path("health/ready", health.ready, name="health-ready"),
     path("ready", health.takes_lines, name="ready"),

@@ -19,7 +19,7 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from accounts import api
 from accounts.api import json_response
 from core import clock
-from core.parameters import ParameterError, moment, number
+from core.parameters import ParameterError, choices, moment, number
 from services import polling
 from services.models import Category, Check, CheckResult, Container, Service
 from services.probes import Measurement
@@ -61,26 +61,17 @@ def _filtered(params: QueryDict) -> QuerySet[Service]:
     found = Service.objects.all()
     if text := params.get("q", "").strip():
         found = found.filter(Q(name__icontains=text) | Q(description__icontains=text) | Q(owner__icontains=text))
-    if names := _choices(params, "status", Status.values):
+    if names := choices(params, "status", Status.values):
         found = found.filter(status__in=names)
-    if colours := _choices(params, "colour", sorted(set(COLOURS.values()))):
+    if colours := choices(params, "colour", sorted(set(COLOURS.values()))):
         found = found.filter(status__in=[each for each, colour in COLOURS.items() if colour in colours])
-    if kinds := _choices(params, "kind", Category.values):
+    if kinds := choices(params, "kind", Category.values):
         found = found.filter(category__in=kinds)
     if owner := params.get("owner", "").strip():
         found = found.filter(owner=owner)
     if label := params.get("label", "").strip():
         found = found.filter(pk__in=_labelled(label))
     return found
-
-
-def _choices(params: QueryDict, field: str, known: list[str]) -> list[str]:
-    """Of a parameter that is repeated or has commas. Raises ParameterError."""
-    given = [name for value in params.getlist(field) for part in value.split(",") if (name := part.strip())]
-    for name in given:
-        if name not in known:
-            raise ParameterError(field, f"expected one of {', '.join(known)}, got {name[:40]!r}")
-    return given
 
 
 def _labelled(wanted: str) -> list[int]:

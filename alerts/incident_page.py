@@ -8,8 +8,9 @@ from typing import Any, Final
 from django.db.models import Count
 from django.http import Http404
 from django.shortcuts import get_object_or_404
+from django.utils import timezone
 
-from alerts import evidence_shown, similar
+from alerts import evidence_shown, explain, similar
 from alerts.models import Alert, Incident
 from alerts.models.alerts import State
 from alerts.models.deliveries import Outcome
@@ -64,6 +65,7 @@ def fragments(incident: Incident, rights: frozenset[str]) -> Fragments:
     live.add_list("timeline", f"{TEMPLATE}#event", _timeline(incident))
     live.add("runbook", f"{TEMPLATE}#runbook", shown | {"runbook": _runbook(incident), "rules": RULES in rights})
     live.add_list("told", f"{TEMPLATE}#told", _told(incident))
+    live.add("why", f"{TEMPLATE}#why", _why(alerts))
     return live
 
 
@@ -83,6 +85,21 @@ def _add_alerts(live: Fragments, alerts: Sequence[Alert], counts: dict[str, int]
     total = sum(counts.values())
     context = {"firing": counts.get(State.FIRING, 0), "total": total, "more": max(total - len(alerts), 0)}
     live.add("alert-counts", f"{TEMPLATE}#alert_counts", context)
+
+
+def _why(alerts: Sequence[Alert]) -> dict[str, Any]:
+    """Of the worst alert that fires, or the one that ended last."""
+    if not alerts:
+        return {"explanation": None}
+    found = explain.explain(alerts[0], timezone.now())
+    return {"explanation": found, "several": len(alerts) > 1, "steps": [(step, _colour(step)) for step in found.steps]}
+
+
+def _colour(step: explain.Step) -> str:
+    """What stops it is no fault, but a delivery that failed is one."""
+    if step.ok:
+        return "green"
+    return "red" if step.stage == explain.Stage.DELIVERY else "yellow"
 
 
 # --- What happened, and before ---------------------------------------------------------------------------------------

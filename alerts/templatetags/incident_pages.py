@@ -9,12 +9,14 @@ from typing import Any, Final
 from django import template
 from django.utils import timezone
 
+from alerts import markdown
 from alerts.models.alerts import State
 from alerts.models.incidents import Status
 from alerts.severity import Severity
 from services.durations import words
 
 register = template.Library()
+register.filter(markdown.inline)
 
 SEVERITIES: Final = {
     Severity.CRITICAL: "red",

@@ -391,3 +391,38 @@ def test_the_page_takes_as_many_queries_with_one_of_each_as_with_thirty() -> Non
     for n in range(1, 30):
         add(n)
     assert queries() == few
+
+
+# --- Why -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_explains_why_somebody_was_told(alice: Client) -> None:
+    incident = made.incident()
+    alert = made.alert(made.rule("Down & out"), labels={"service": "<worker>"}, severity="critical", incident=incident)
+    page = page_of(alice, incident)
+    assert "Why was nobody told?" in page
+    for word in (
+        "The rule Down &amp; out finds it true since",
+        "No silence hits it.",
+        "No other alert keeps it quiet.",
+    ):
+        assert word in page, word
+    receiver = re.search(r"tells ([\w -]+)[.,]", page)
+    assert receiver
+    channel = made.channel(receiver[1])
+    made.delivery(incident, channel, notification={"alerts": [{"fingerprint": alert.fingerprint}]}, answer="200 OK")
+    assert "Why was I told?" in page_of(alice, incident)
+
+
+def test_the_page_says_what_keeps_an_alert_quiet(alice: Client) -> None:
+    incident = made.incident(labels={"service": "worker"})
+    made.alert(labels={"service": "worker"}, incident=incident)
+    alice.post(f"/incidents/{incident.pk}/silence/", {"hours": "1", "text": "we <know>"})
+    page = page_of(alice, incident)
+    assert "A silence of alice keeps it quiet until" in page
+    assert "we &lt;know&gt;" in page
+    assert "Here it stops." in page
+
+
+def test_an_incident_without_alerts_explains_nothing(alice: Client) -> None:
+    assert '<section id="why" class="card" hidden>' in page_of(alice, made.incident())

@@ -33,6 +33,7 @@ LEASE: Final = 60 * clock.SECOND
 GROUPS_MAX: Final = 1_000  # that one claim takes
 CLAIMS_MAX: Final = 20  # of one flush
 MEMBERS_MAX: Final = 2_000  # alerts that one transaction looks at, or those of one group
+SHORTEST_INTERVAL: Final = clock.SECOND
 BATCH: Final = 500  # rows in one statement
 INCIDENT_LABELS: Final = ("alertname", "service")  # without a route
 
@@ -45,12 +46,14 @@ def take(alerts: Sequence[Alert], now: datetime) -> None:
     firing = [alert for alert in alerts if alert.state == State.FIRING]
     ended = {alert.incident_id for alert in alerts if alert.state == State.RESOLVED and alert.incident_id}
     with transaction.atomic():
-        if firing:
-            matches = matches_of(firing)
-            incidents.attach_all(_arrivals(firing, matches), now)
-            _join(firing, matches, now)
-        if ended:
+        if not firing:
             incidents.ended(ended, now)
+            return
+        matches = matches_of(firing)
+        # Incidents are locked before groups, whoever comes.
+        incidents.attach_all(_arrivals(firing, matches), now)
+        incidents.ended(ended, now)
+        _join(firing, matches, now)
 
 
 def matches_of(alerts: Sequence[Alert]) -> list[list[Match]]:
@@ -247,7 +250,7 @@ def _flush(batch: Sequence[int], token: str, known: _Circumstances) -> int:
         over += ends
         group.claim = ""
         group.looked_at = clock.micros(known.now)
-        interval = round(way.options.group_interval * clock.SECOND)
+        interval = max(round(way.options.group_interval * clock.SECOND), SHORTEST_INTERVAL)
         group.flush_at = group.looked_at + interval if len(ends) < len(inside) else None
     Notified.objects.bulk_create(
         written, BATCH, update_conflicts=True, unique_fields=["group", "channel"],

@@ -346,3 +346,12 @@ def test_who_has_lost_the_claim_writes_nothing() -> None:
 
     assert dispatch._flush(list(claimed), token, dispatch._read(second(10))) == 0
     assert told() == []
+
+
+def test_a_group_is_looked_at_once_a_second_at_most() -> None:
+    root(group_wait=0, group_interval=0, repeat_interval=0)
+    fires(0, name="a")
+
+    assert dispatch.flush(NOON) == 1
+    run(2)
+    assert [each.at for each in told()] == [0, 1, 2]

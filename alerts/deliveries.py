@@ -20,9 +20,10 @@ from django.db import transaction
 from django.db.models import Exists, F, Min, OuterRef, QuerySet, TextField, Value
 from django.db.models.functions import Coalesce, Concat, Left
 
-from alerts import summary
+from alerts import events, summary
 from alerts.models import Channel, Delivery, Group, Incident
 from alerts.models.deliveries import Outcome, Reason
+from alerts.models.incidents import Verb, Via
 from alerts.notifications import Notification
 from alerts.notifiers import NotifierError, RefusedError, notifier
 from alerts.notifiers.base import DETAIL_MAX
@@ -213,7 +214,8 @@ def record(results: Sequence[Result], now: datetime) -> None:
     """Writes the answers; of what is not ours any more, because its lease ended, nothing."""
     for result in results:
         with transaction.atomic():
-            row = Delivery.objects.filter(pk=result.claimed.pk, claim=result.claimed.token).first()
+            rows = Delivery.objects.select_related("channel__receiver")
+            row = rows.filter(pk=result.claimed.pk, claim=result.claimed.token).first()
             if row:
                 _finish(row, result, now)
 
@@ -243,6 +245,17 @@ def _finish(row: Delivery, result: Result, now: datetime) -> None:
     if error and error.permanent:
         channel.update(disabled_reason=str(error))
     row.save(update_fields=["claim", "took_ms", "answer", "outcome", "due_at", "finished_at"])
+    if row.incident_id and row.finished_at:
+        _note(row, now)
+
+
+def _note(row: Delivery, now: datetime) -> None:
+    """In the history of the incident: who was told, or could not be."""
+    text = (
+        f"{row.channel}: {row.answer}" if row.outcome == Outcome.DELIVERED else f"{row.channel}: failed, {row.answer}"
+    )
+    data = {"delivery": row.pk, "reason": row.reason, "outcome": row.outcome}
+    events.note(row.incident_id or 0, Verb.NOTIFY, events.Act(None, Via.SYSTEM, now, text), data)
 
 
 def _pause(row: Delivery, error: NotifierError) -> int:

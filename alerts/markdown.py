@@ -25,6 +25,11 @@ def html(source: str) -> SafeString:
     return SafeString(_reader().render(source))
 
 
+def inline(line: str) -> SafeString:
+    """What stands in a line, without a paragraph around it."""
+    return SafeString(_reader().renderInline(line))
+
+
 def blocks(source: str) -> Iterator[Block]:
     from markdown_it.tree import SyntaxTreeNode
 

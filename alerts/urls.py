@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from alerts import alert_views, incident_views, route_views, silence_views
+from alerts import alert_views, incident_views, link_views, route_views, silence_views
 
 app_name = "alerts"
 urlpatterns = [
@@ -12,6 +12,7 @@ urlpatterns = [
     path("incidents/acknowledge/", incident_views.acknowledge_some, name="acknowledge-some"),
     path("incidents/<int:pk>/", incident_views.incident, name="incident"),
     path("incidents/<int:pk>/acknowledge/", incident_views.acknowledge, name="acknowledge"),
+    path("incidents/<int:pk>/acknowledge/<str:token>/", link_views.acknowledge, name="acknowledge-link"),
     path("incidents/<int:pk>/unacknowledge/", incident_views.unacknowledge, name="unacknowledge"),
     path("incidents/<int:pk>/resolve/", incident_views.resolve, name="resolve"),
     path("incidents/<int:pk>/reopen/", incident_views.reopen, name="reopen"),

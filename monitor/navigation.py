@@ -27,6 +27,8 @@ SCREENS: Final = (
     Screen("Alert rules", "notification_important", "alerts", "alertrule"),
     Screen("Routes", "alt_route", "alerts", "route"),
     Screen("Receivers", "campaign", "alerts", "receiver"),
+    Screen("Channels", "send", "alerts", "channel"),
+    Screen("Deliveries", "outbox", "alerts", "delivery"),
     Screen("Inhibit rules", "rule", "alerts", "inhibitrule"),
     Screen("Mute times", "bedtime", "alerts", "mutetime"),
     Screen("Incident history", "history", "alerts", "incident"),

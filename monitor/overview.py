@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from alerts import incident_list
+from alerts import channels, incident_list
 from core import clock
 from core.fragments import Fragments, rights_of
 from core.pages import requires, shell
@@ -283,7 +283,10 @@ def status(request: HttpRequest) -> HttpResponse:
     if not request.user.is_authenticated:
         # 286 makes htmx stop asking. No redirect: it would take along what somebody was writing in a form.
         return render(request, "status.html", {"problems": ["You are logged out. Log in again."]}, status=286)
-    answer = render(request, "status.html", {"problems": problems(health.readiness(), timezone.now())})
+    wrong = problems(health.readiness(), timezone.now())
+    if request.user.has_perm("alerts.view_channel"):
+        wrong += channels.problems()
+    answer = render(request, "status.html", {"problems": wrong})
     if request.user.has_perm(INCIDENTS):
         answer["HX-Trigger"] = json.dumps({"incidents-open": incident_list.open_count()})
     return answer

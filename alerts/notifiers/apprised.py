@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from core.http import Answer
 
 
-class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class NoOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pass
 
 
-class Secrets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Address(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     url: str = ""
 
 
@@ -67,15 +67,15 @@ class Apprised:
 
     FOR_PEOPLE, ACKNOWLEDGES = True, False
     PLACES: frozenset[str] = frozenset()
-    Options: type[msgspec.Struct] = Options
-    Secrets: type[msgspec.Struct] = Secrets
+    Options: type[msgspec.Struct] = NoOptions
+    Secrets: type[msgspec.Struct] = Address
     TEMPLATES = TEMPLATES
 
     def __init__(self, label: str, example: str, plugin: str, *schemas: str) -> None:
         self.LABEL, self.HELP = label, f"Through Apprise. The address is like {example}"
         self._plugin, self._schemas = plugin, schemas
 
-    def check(self, options: Options, secrets: Secrets) -> None:
+    def check(self, options: NoOptions, secrets: Address) -> None:
         self._made(secrets.url)
 
     def preview(self, notification: Notification, target: Target) -> Mapping[str, str]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.markdown import blocks, html
+from alerts.markdown import blocks, html, inline
 
 CASES = {
     "## What `it` is": "<h2>What <code>it</code> is</h2>",
@@ -39,6 +39,10 @@ def test_items_of_lists_are_told_from_what_is_between_them() -> None:
     ]  # fmt: skip
     assert "<pre><code>docker start\n</code></pre>" in found[2].html
     assert "slowly" in found[2].html
+
+
+def test_a_line_has_no_blocks() -> None:
+    assert inline("- run `it` <b>") == "- run <code>it</code> &lt;b&gt;"
 
 
 class _Elements(HTMLParser):

@@ -256,3 +256,27 @@ def test_the_socket_is_in_the_data_directory_unless_that_path_is_too_long() -> N
     assert len(str(long)) <= env.SOCKET_PATH_MAX
     assert long != other
     assert long == env.socket_path(Path("/" + "long/" * 30))
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("", env.Mail()),
+        ("smtp://mail.example.org", env.Mail("mail.example.org", 25)),
+        ("smtp+tls://ann:p%40ss@mail.example.org", env.Mail("mail.example.org", 587, "ann", "p@ss", starttls=True)),
+        ("smtps://mail.example.org:4465", env.Mail("mail.example.org", 4465, tls=True)),
+    ],
+)
+def test_a_mail_server_is_one_address(monkeypatch: pytest.MonkeyPatch, given: str, found: env.Mail) -> None:
+    monkeypatch.setenv("MAIL_SERVER", given)
+    assert env.mail("MAIL_SERVER") == found
+
+
+@pytest.mark.parametrize("given", ["mail.example.org", "http://mail.example.org", "smtp://", "smtp://u:secret@host:x"])
+def test_a_mail_server_that_can_not_be_one_is_refused_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    monkeypatch.setenv("MAIL_SERVER", given)
+    with pytest.raises(ImproperlyConfigured, match="must be like") as caught:
+        env.mail("MAIL_SERVER")
+    assert "secret" not in str(caught.value)

@@ -13,7 +13,7 @@ HOSTILE = "<!channel> <@U123> <https://evil.example|click> <script>alert(1)</scr
 
 
 def to(
-    kind: str, options: Any = (), secrets: Any = (), templates: Mapping[str, str] = {}, timeout: float = 5
+    kind: str, options: Any = (), secrets: Any = (), templates: Mapping[str, str] = {}, timeout: float = 30
 ) -> Target:
     return notifiers.target(kind, dict(options), dict(secrets), templates, delivery="pharos-7", timeout=timeout)
 

@@ -23,7 +23,7 @@ ADDRESSES = {
     "googlechat": "gchat://workspace/key/token/",
     "mattermost": "mmosts://chat.example.org/3ccdd113474722377935511fc85d3dd4",
     "rocketchat": "rockets://webhook1/webhook2@chat.example.org/%23ops",
-    "webex": "wxteams://WebexTeamsToken0123456789012345678901234567890123456789012345678901234567890",
+    "webex": f"wxteams://{'WebexToken' * 10}",
     "zulip": "zulip://botname@apprise/a1b2c3d4e5f6a1b2c3d4e5f6a1b2c3d4/general",
     "pushover": "pover://uzoe7kqhs7mufbp5wvdhfgrpx4bzu8@azoe7kqhs7mufbp5wvdhfgrpx4bzu8",
     "ntfy": "ntfys://ntfy.example.org/ops",

@@ -21,10 +21,8 @@ TAKEN = '{"status":"success","message":"Event processed","dedup_key":"pharos-1"}
 async def event(sink: Sink, reason: str, **fields: Any) -> Any:
     sink.answer(202, TAKEN)
     target = to("pagerduty", {"endpoint": sink.url}, {"routing_key": KEY})
-    assert (
-        await tell("pagerduty", notification(reason, **fields), target)
-        == f"202 Event processed ({ACTIONS[Reason(reason)]})"
-    )
+    answer = await tell("pagerduty", notification(reason, **fields), target)
+    assert answer == f"202 Event processed ({ACTIONS[Reason(reason)]})"
     [request] = sink.requests
     assert request.path == "/v2/enqueue"
     return request.json

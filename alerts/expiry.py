@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -44,7 +45,7 @@ def _warn(silence: Silence, now: datetime) -> bool:
     return True
 
 
-def _of_receivers(alerts: list[Alert]) -> dict[str, list[Alert]]:
+def _of_receivers(alerts: Sequence[Alert]) -> dict[str, list[Alert]]:
     """The alerts that each would be told of, by the receiver's name."""
     found: dict[str, list[Alert]] = defaultdict(list)
     for alert, matches in zip(alerts, dispatch.matches_of(alerts), strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from django.conf import settings
 from django.db.models import QuerySet
@@ -34,7 +34,7 @@ def prune(now: datetime, budget: float) -> int:
 def _delete(rows: QuerySet[Delivery] | QuerySet[Alert] | QuerySet[Group] | QuerySet[Silence], deadline: float) -> int:
     gone = 0
     while time.monotonic() < deadline:
-        batch = list(rows.values_list("pk", flat=True)[:BATCH])
+        batch: list[Any] = list(rows.values_list("pk", flat=True)[:BATCH])
         if batch:
             rows.model._default_manager.filter(pk__in=batch).delete()
             gone += len(batch)

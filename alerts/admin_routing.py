@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
@@ -12,6 +12,7 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
+from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action
@@ -31,7 +32,8 @@ from alerts.models import (
 from alerts.routing_forms import InhibitRuleForm, MuteTimeForm, RouteForm
 from services.durations import words
 
-ROUTES_MAX = 1_000  # on one page: a tree can't be cut
+ROUTES_MAX: Final = 1_000  # on one page: a tree can't be cut
+MATCHERS_SHOWN: Final = 60  # characters of them, beside a name
 
 
 def in_order(routes: Sequence[Route]) -> Iterator[tuple[Route, int]]:
@@ -66,8 +68,7 @@ class RouteAdmin(ModelAdmin):  # type: ignore[misc]
     list_display = ["tree", "receives", "goes_on", "grouped", "waits", "quiet"]
     list_per_page = ROUTES_MAX
     search_fields = ["name", "matchers", "receiver__name"]
-    autocomplete_fields = ["receiver"]
-    filter_horizontal = ["mute_times", "active_times"]
+    autocomplete_fields = ["receiver", "mute_times", "active_times"]
     sortable_by: list[str] = []
     fieldsets = [
         (None, {"fields": ["parent", ("order", "name"), "matchers", "receiver", "continues"]}),
@@ -123,7 +124,11 @@ class RouteAdmin(ModelAdmin):  # type: ignore[misc]
     def tree(self, route: Route) -> str:
         depth = getattr(route, "depth", 0)
         name = ", ".join(route.matchers) or ("all alerts" if route.parent_id is None else "all that come here")
-        title = format_html("{} <span class='dim'>{}</span>", route.name, name) if route.name else name
+        if route.name:
+            short = Truncator(name).chars(MATCHERS_SHOWN)
+            title = format_html('{} <span class="dim" title="{}">{}</span>', route.name, name, short)
+        else:
+            title = name
         return format_html('<span class="branch" style="--depth: {}">{}</span>', depth, title)
 
     @admin.display(description=_("receiver"))

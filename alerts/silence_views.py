@@ -88,8 +88,9 @@ def page(request: HttpRequest) -> HttpResponse:
     rows = list(Silence.objects.filter(ends_at__gt=now - ENDED_FOR).order_by("-ends_at")[:LISTED_MAX])
     firing = _firing()
     shown = [_shown(row, firing, now) for row in rows]
+    current = [each for each in shown if each["state"] != "expired"]
     context = {
-        "current": [each for each in shown if each["state"] != "expired"],
+        "current": sorted(current, key=lambda each: (each["state"] != "active", each["row"].ends_at)),
         "ended": [each for each in shown if each["state"] == "expired"],
         "soon": _warning(shown),
         "may_change": request.user.has_perm(CHANGE),

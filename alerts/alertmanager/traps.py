@@ -26,7 +26,7 @@ def _below(route: Route, receiver: str) -> Iterator[str]:
         )
         if before is not None:
             yield f"{_named(child)} is never reached: {_named(before)} stands before it and takes all of its alerts."
-        elif child.continues and not any(may_both_match(wanted, theirs) for _, theirs in children[at + 1 :]):
+        elif child.continues and not _others_tell(children, at):
             yield (
                 f"{_named(child)} continues, but no route after it can match: its alerts are told to {told} alone, not"
                 f" to {receiver} as well. Add a route after it for each further receiver."
@@ -34,6 +34,13 @@ def _below(route: Route, receiver: str) -> Iterator[str]:
         if child.group_by and EACH_ALONE in child.group_by and len(child.group_by) > 1:
             yield f"{_named(child)} groups by {EACH_ALONE} and by names: {EACH_ALONE} alone is each alert by itself."
         yield from _below(child, told)
+
+
+def _others_tell(children: Sequence[tuple[Route, Sequence[Matcher]]], at: int) -> bool:
+    """Whether some of its alerts may be told by a route after it, or by one before it that continues."""
+    wanted = children[at][1]
+    others = [(place, *each) for place, each in enumerate(children) if place != at]
+    return any(may_both_match(wanted, theirs) for place, other, theirs in others if place > at or other.continues)
 
 
 def covers(weaker: Sequence[Matcher], stronger: Sequence[Matcher]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from alerts.alertmanager import config
+from alerts.alertmanager import config, exporting
 from alerts.alertmanager.traps import covers, may_both_match, traps
 from alerts.matchers import parse_all
 
@@ -43,6 +43,16 @@ def test_continuing_into_another_route_is_no_trap() -> None:
         ]
     )
     assert not found(SEED + "    - receiver: mail\n")
+
+
+def test_the_last_of_several_that_continue_is_no_trap() -> None:
+    continuing = "      continue: true\n    - match: {severity: critical}\n      receiver: chat\n"
+    assert not found(SEED.replace("      continue: true\n", continuing + "      continue: true\n"))
+
+
+@pytest.mark.django_db
+def test_the_policy_that_there_is_at_first_has_none() -> None:
+    assert not [*traps(exporting.tree())]
 
 
 def test_a_route_that_is_never_reached() -> None:

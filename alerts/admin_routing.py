@@ -10,7 +10,7 @@ from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
@@ -176,13 +176,8 @@ class ChannelInline(TabularInline):  # type: ignore[misc]
 
     @admin.display(description=_("channel"))
     def its_form(self, channel: Channel) -> str:
-        name = channel.get_kind_display()
-        try:
-            return format_html(
-                '<a class="linked" href="{}">{}</a>', reverse("admin:alerts_channel_change", args=[channel.pk]), name
-            )
-        except NoReverseMatch:
-            return name
+        address = reverse("admin:alerts_channel_change", args=[channel.pk])
+        return format_html('<a class="linked" href="{}">{}</a>', address, channel.get_kind_display())
 
     @admin.display(description=_("tells the end"), boolean=True)
     def resolved(self, channel: Channel) -> bool:
@@ -198,6 +193,7 @@ class ReceiverAdmin(ModelAdmin):  # type: ignore[misc]
     list_display = ["name", "ways", "comment"]
     search_fields = ["name", "comment"]
     inlines = [ChannelInline]
+    change_form_after_template = "alerts/admin/_add_channel.html"
 
     def get_inlines(self, request: HttpRequest, obj: Receiver | None) -> list[Any]:
         return self.inlines if obj else []

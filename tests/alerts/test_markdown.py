@@ -30,9 +30,7 @@ def test_a_text_becomes(source: str) -> None:
 
 
 def test_items_of_lists_are_told_from_what_is_between_them() -> None:
-    source = (
-        "At first:\n\n1. There? `docker ps`\n2. Start it:\n\n   ```\n   docker start\n   ```\n   - slowly\n\nEnd."
-    )
+    source = "At first:\n\n1. There? `docker ps`\n2. Start it:\n\n   ```\n   docker start\n   ```\n   - slowly\n\nEnd."
     found = list(blocks(source))
     assert [(block.is_item, block.text) for block in found] == [
         (False, "At first:"), (True, "There? `docker ps`"), (True, "Start it:"), (False, "End."),

@@ -138,6 +138,12 @@ def test_a_whole_file_comes_in() -> None:
         {"weekdays": ["monday:friday"], "location": "Europe/Berlin"}
     ]
     assert InhibitRule.objects.get().equal == ["alertname"]
+    found = {(each.receiver.name, each.kind): each for each in Channel.objects.exclude(options={})}
+    assert found["web", "email"].options == {"to": ["web@example.org", "second@example.org"]}
+    assert found["hook", "webhook"].secrets == {"headers": {"Authorization": "Bearer hunter2"}}
+    slack = Channel.objects.get(kind="slack")
+    assert (slack.secrets, slack.send_resolved) == ({"url": "https://hooks.slack.example/services/T/B/x"}, True)
+    assert Channel.objects.count() == 5
     said = "\n".join(report.warnings)
     assert "global.resolve_timeout has no counterpart: alerts that are sent without an end" in said
     assert "global.smtp_from has no counterpart" in said

@@ -23,6 +23,7 @@ PARTS: Final = (
 SLOW_PARTS: Final = (
     ("alerts.dispatch", "follow_routes"),
     ("alerts.expiry", "warn"),
+    ("alerts.digests", "run_due"),
 )
 PRUNE_BUDGET: Final = 20.0  # seconds of each hour
 

@@ -1,10 +1,10 @@
-"""`/incidents/`, `/silences/` and `/alerts/`."""
+"""`/incidents/`, `/silences/`, `/alerts/` and `/reports/`."""
 
 from __future__ import annotations
 
 from django.urls import path
 
-from alerts import alert_views, incident_views, link_views, route_views, silence_views
+from alerts import alert_views, incident_views, link_views, report_views, route_views, silence_views
 
 app_name = "alerts"
 urlpatterns = [
@@ -27,4 +27,6 @@ urlpatterns = [
     path("silences/preview/", silence_views.preview, name="silence-preview"),
     path("silences/<uuid:pk>/", silence_views.edit, name="silence-edit"),
     path("silences/<uuid:pk>/expire/", silence_views.expire, name="silence-expire"),
+    path("reports/<str:cadence>/", report_views.page, name="reports"),
+    path("reports/<str:cadence>/tick/", report_views.tick, name="report-tick"),
 ]

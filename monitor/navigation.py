@@ -32,6 +32,7 @@ SCREENS: Final = (
     Screen("Inhibit rules", "rule", "alerts", "inhibitrule"),
     Screen("Mute times", "bedtime", "alerts", "mutetime"),
     Screen("Incident history", "history", "alerts", "incident"),
+    Screen("Digests", "mark_email_read", "alerts", "digest"),
     Screen("Escalation", "escalator_warning", "alerts", "escalationpolicy"),
     Screen("Severities", "priority_high", "alerts", "severityname"),
     Screen("API keys", "key", "accounts", "apikey"),
@@ -92,6 +93,9 @@ def _alert_pages(request: HttpRequest) -> list[dict[str, Any]]:
     if may("alerts.view_silence") or may("alerts.view_alert"):
         silences = reverse("alerts:silences")
         entries.append(_entry("Silences", "notifications_paused", silences, active=request.path.startswith(silences)))
+    if may("alerts.view_incident"):
+        weekly, shown = reverse("alerts:reports", args=["weekly"]), request.path.startswith("/reports/")
+        entries.append(_entry("Reports", "summarize", weekly, active=shown))
     return entries
 
 

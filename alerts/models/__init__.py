@@ -2,6 +2,7 @@ from alerts.models.alerts import Alert
 from alerts.models.deliveries import Delivery
 from alerts.models.incidents import Evidence, Incident, IncidentEvent
 from alerts.models.receivers import Channel, EscalationPolicy, EscalationStep, Receiver
+from alerts.models.reports import Digest, Review
 from alerts.models.routing import Group, InhibitRule, Member, MuteTime, Notified, Route, Silence
 from alerts.models.rules import AlertRule, SeverityName
 
@@ -10,6 +11,7 @@ __all__ = [
     "AlertRule",
     "Channel",
     "Delivery",
+    "Digest",
     "EscalationPolicy",
     "EscalationStep",
     "Evidence",
@@ -21,6 +23,7 @@ __all__ = [
     "MuteTime",
     "Notified",
     "Receiver",
+    "Review",
     "Route",
     "SeverityName",
     "Silence",

@@ -35,7 +35,7 @@ RETRY_AFTER_MAX: Final = 3_600.0  # seconds that a receiver may ask us to wait
 GIVE_UP: Final = timedelta(days=1)  # after which a message is of no use any more
 OFF_LOOK: Final = clock.HOUR  # how often the messages of a channel that is off are looked at
 CHANNELS_MAX: Final = 200  # in one go
-CHANNEL_MAX: Final = 20  # messages to one channel that are under way
+CHANNEL_MAX: Final = 4  # messages to one channel that are under way
 WAITING_MAX: Final = 1_000  # messages that wait for one channel and are looked at together
 # Never held back: they would be lost in a summary.
 WHOLE: Final = frozenset({Reason.SUMMARY, Reason.DIGEST})
@@ -212,12 +212,14 @@ def _summed_up(channel: Channel, waiting: list[int], free: int, now: datetime) -
 
 def record(results: Sequence[Result], now: datetime) -> None:
     """Writes the answers; of what is not ours any more, because its lease ended, nothing."""
-    for result in results:
-        with transaction.atomic():
-            rows = Delivery.objects.select_related("channel__receiver")
-            row = rows.filter(pk=result.claimed.pk, claim=result.claimed.token).first()
-            if row:
-                _finish(row, result, now)
+    with transaction.atomic():
+        rows = Delivery.objects.select_related("channel__receiver").in_bulk([each.claimed.pk for each in results])
+        passed = set()
+        for result in results:
+            row = rows.get(result.claimed.pk)
+            if row and row.claim == result.claimed.token and _finish(row, result, now):
+                passed.add(row.channel_id)
+        Channel.objects.filter(pk__in=passed).update(delivered_at=now, failing_since=None, disabled_reason="")
 
 
 def release(several: Iterable[Claimed]) -> None:
@@ -228,13 +230,13 @@ def release(several: Iterable[Claimed]) -> None:
         )
 
 
-def _finish(row: Delivery, result: Result, now: datetime) -> None:
+def _finish(row: Delivery, result: Result, now: datetime) -> bool:
+    """Whether it has passed."""
     error = result.error
     row.claim, row.took_ms, row.answer = "", result.took_ms, result.answer
     channel = Channel.objects.filter(pk=row.channel_id)
     if error is None:
         row.outcome, row.due_at, row.finished_at = Outcome.DELIVERED, None, now
-        channel.update(delivered_at=now, failing_since=None, disabled_reason="")
     elif isinstance(error, RefusedError) or row.reason == Reason.TEST:
         row.outcome, row.due_at, row.finished_at = Outcome.FAILED, None, now
     else:
@@ -244,9 +246,13 @@ def _finish(row: Delivery, result: Result, now: datetime) -> None:
             Delivery.objects.filter(channel=row.channel_id, claim="", due_at__lt=row.due_at).update(due_at=row.due_at)
     if error and error.permanent:
         channel.update(disabled_reason=str(error))
-    row.save(update_fields=["claim", "took_ms", "answer", "outcome", "due_at", "finished_at"])
+    fields = ["claim", "took_ms", "answer", "outcome", "due_at", "finished_at"]
+    ours = Delivery.objects.filter(pk=row.pk, claim=result.claimed.token)
+    if not ours.update(**{name: getattr(row, name) for name in fields}):
+        return False  # the lease ended just now
     if row.incident_id and row.finished_at:
         _note(row, now)
+    return error is None
 
 
 def _note(row: Delivery, now: datetime) -> None:

@@ -1,7 +1,8 @@
 """Sends what is due: one event loop in a thread of each worker process, made with the first delivery.
 
 A receiver that hangs holds only places of its own. Answers are written at once, by another thread, so that the loop
-never waits for the database, and so that a killed process has as few answers as can be that nobody knows of.
+never waits for the database; a place is free again when the answer is written, so a killed process leaves few messages
+of which nobody knows whether they were taken.
 """
 
 from __future__ import annotations
@@ -34,9 +35,10 @@ from alerts.samples import sample
 from core import clock
 
 UNDER_WAY_MAX: Final = 100  # messages; each may be an open connection
-CHANNEL_PLACES: Final = 10  # of them for one channel
+CHANNEL_PLACES: Final = 2  # of them for one channel
 TIME_LIMIT: Final = 10.0  # seconds for one message
 WRITE_TIME: Final = 5.0  # seconds of the lease that are left for writing
+HUNGRY: Final = 10  # messages that wait for a place: with fewer it looks for more
 RETRY: Final = 1.0  # seconds after the database failed
 FINISH: Final = 1.0  # seconds that those under way have at the end
 STOP_MAX: Final = 6.0  # seconds for all of the end: the supervisor has little patience
@@ -129,7 +131,7 @@ class Courier:
         self._channels: dict[int, asyncio.Semaphore] = {}
         self._under_way: dict[asyncio.Task[None], Claimed] = {}
         self._begun: set[int] = set()
-        self._results: list[Result] = []
+        self._results: list[tuple[Result, asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
         self._stopped = False
         # A daemon: what it leaves unfinished at the end of the process comes back when its lease ends.
@@ -164,24 +166,30 @@ class Courier:
             if left < TIME_LIMIT + WRITE_TIME:
                 return  # too late: when its lease ends it is due again
             self._begun.add(claimed.pk)
-            result = await self._tell(claimed)
+            result, written = await self._tell(claimed), self._loop.create_future()
+            self._results.append((result, written))
+            if self._writing is None:
+                self._writing = self._loop.create_task(self._write())
+            await written
             self._begun.discard(claimed.pk)
-        self._results.append(result)
-        if self._writing is None:
-            self._writing = self._loop.create_task(self._write())
 
     async def _write(self) -> None:
         """Until everything is written; then it looks for what has become due meanwhile."""
         while self._results:
-            results, self._results = self._results, []
+            pairs, self._results = self._results, []
+            hungry = not self._stopped and len(self._under_way) - len(self._begun) < HUNGRY
+            results = [result for result, _ in pairs]
             try:
-                more = await self._loop.run_in_executor(self._writer, _write, results, not self._stopped)
+                more = await self._loop.run_in_executor(self._writer, _write, results, hungry)
             except Error as error:
                 log.error("Answers to %d messages wait: the database can't take them: %s", len(results), error)
-                self._results = results + self._results
+                self._results = pairs + self._results
                 await asyncio.sleep(RETRY)
-            else:
-                self._accept(more)
+                continue
+            for _, written in pairs:
+                if not written.done():  # cancelled, at the end
+                    written.set_result(None)
+            self._accept(more)
         self._writing = None
 
     async def _stop(self) -> None:

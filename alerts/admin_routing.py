@@ -128,7 +128,7 @@ class RouteAdmin(ModelAdmin):  # type: ignore[misc]
             short = Truncator(name).chars(MATCHERS_SHOWN)
             title = format_html('{} <span class="dim" title="{}">{}</span>', route.name, name, short)
         else:
-            title = name
+            title = format_html("{}", name)
         return format_html('<span class="branch" style="--depth: {}">{}</span>', depth, title)
 
     @admin.display(description=_("receiver"))

@@ -99,7 +99,8 @@ class Migration(migrations.Migration):
                     models.BooleanField(
                         default=False,
                         help_text=(
-                            "The source is an alert of a service that the target's service needs, while that one is down."
+                            "The source is an alert of a service that the target's service needs, "
+                            "while that one is down."
                         ),
                         verbose_name="from what it needs",
                     ),

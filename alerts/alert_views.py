@@ -22,7 +22,8 @@ from core.pages import requires, shell
 VIEW: Final = "alerts.view_alert"
 INCIDENTS: Final = "alerts.view_incident"
 RULES: Final = "alerts.view_alertrule"
-PERMISSIONS: Final = (VIEW, INCIDENTS, RULES)
+SILENCE: Final = "alerts.add_silence"
+PERMISSIONS: Final = (VIEW, INCIDENTS, RULES, SILENCE)
 ROWS_MAX: Final = 200
 TEXT_MAX: Final = 200  # characters of a parameter
 ACTIVE: Final = (State.FIRING, State.PENDING)
@@ -75,7 +76,7 @@ def listed(parameters: QueryDict, rights: frozenset[str]) -> Fragments:
         {"name": state.value, "label": state.label, "count": counts[state], **_link(wanted, state)} for state in ACTIVE
     ]
     live.add("tally", "alerts/alerts.html#tally", {"states": states})
-    rights_shown = {"incidents": INCIDENTS in rights, "rules": RULES in rights}
+    rights_shown = {"incidents": INCIDENTS in rights, "rules": RULES in rights, "silencing": SILENCE in rights}
     rows = [(f"alert-{alert.pk}", rights_shown | {"alert": alert}) for alert in alerts]
     live.add_list("rows", "alerts/alerts.html#row", rows)
     total = counts[wanted.state] if wanted.state else sum(counts.values())

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -33,6 +34,8 @@ SHOWN_MAX: Final = 12  # alerts to try
 @never_cache
 @requires(*READ)
 def page(request: HttpRequest) -> HttpResponse:
+    if row := _alert(request.GET.get("alert", "")):
+        return redirect(f"{request.path}?{urlencode({'labels': route_trace.text_of(row.labels)})}")
     text = request.GET.get("labels", "")[:TEXT_MAX]
     tree = Tree.load()
     labels: dict[str, str] = {}
@@ -55,6 +58,10 @@ def page(request: HttpRequest) -> HttpResponse:
         "may_change": request.user.is_staff and request.user.has_perm("alerts.change_route"),
     }
     return render(request, "alerts/routes.html", shell(request, "Routes", **context), status=400 if wrong else 200)
+
+
+def _alert(key: str) -> Alert | None:
+    return Alert.objects.filter(pk=key).first() if key.isdecimal() and len(key) < 19 else None
 
 
 def _firing() -> list[Alert]:

@@ -145,6 +145,15 @@ def test_it_begins_with_what_the_address_says(ann: Client, down: Alert) -> None:
         assert ann.get(NEW + nonsense).status_code == 200
 
 
+def test_an_active_alert_leads_to_its_silence_and_to_the_route_tester(ann: Client, down: Alert) -> None:
+    User.objects.get().user_permissions.add(Permission.objects.get(codename="view_alert"))
+    page = ann.get("/alerts/").content.decode()
+    assert f'href="{NEW}?alert={down.pk}"' in page
+    assert f'href="/alerts/routes/?alert={down.pk}"' in page
+    tester = ann.get(f"/alerts/routes/?alert={down.pk}", follow=True)
+    assert tester.context["text"] == 'alertname="Down"\nservice="api"\nnote="a \\"b\\""'
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

@@ -127,11 +127,9 @@ def _labels(node: Node) -> tuple[int, frozenset[str] | None]:
                 services = names if services is None else services if names is None else services & names
             return levels, services
         case Or(children=children):
-            found = [_labels(child) for child in children]
-            names = [several for _, several in found if several is not None]
-            together = frozenset().union(*names) if len(names) == len(found) else None
-            levels = 0
-            for mask, _ in found:
+            either = [_labels(child) for child in children]
+            levels, several = 0, [names for _, names in either if names is not None]
+            for mask, _ in either:
                 levels |= mask
-            return levels, together
+            return levels, frozenset().union(*several) if len(several) == len(either) else None
     return -1, None

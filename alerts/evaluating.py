@@ -5,13 +5,15 @@ of a lease. Each is measured without a transaction; then one transaction writes 
 whom they go to (`alerts.dispatch`). That counts only while the token is still there: of a worker that died or was too
 slow nothing remains, and its rules are due again when the lease ends.
 
-Deadlines stay on a grid, as those of checks (`services.polling`).
+Deadlines stay on a grid, as those of checks (`services.polling`). In each process one tick at a time works off what is
+due, and one what something has just happened to (`alerts.early`): slow rules don't delay those that can't wait.
 """
 
 from __future__ import annotations
 
 import logging
 import math
+import threading
 import time
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -33,8 +35,9 @@ from alerts.thresholds import Threshold
 from core import clock
 
 LEASE: Final = 60 * clock.SECOND  # µs for which a claim lasts
-BUDGET: Final = 10.0  # seconds of one tick: what it did not come to is handed back
-CLAIMS_MAX: Final = 500
+BUDGET: Final = 5.0  # seconds of one tick: what it did not come to is handed back
+TURN: Final = 20  # rules that are taken at once
+EARLY_MAX: Final = 500
 SETTLE_EVERY: Final = 30 * clock.SECOND
 VALUES_MAX: Final = 20  # that a rule keeps to show
 GOLDEN: Final = 0.6180339887498949  # multiples of it, modulo 1, are spread evenly, however many there are
@@ -44,24 +47,66 @@ WORDED: Final = ("state", "value", "active_at", "fired_at", "true_at", "resolved
 log = logging.getLogger(__name__)
 
 
+_early, _turns = threading.Lock(), threading.Lock()
+_behind = False  # the last tick of this process left something over
+_settled = 0  # µs: when this process looked last for what no deadline brings about
+
+
 class Claimed(msgspec.Struct, frozen=True):
     token: str
     due: Mapping[int, int]  # by rule: when it was due, µs; 0 if it is new
 
 
 def run_due(now: datetime) -> int:
-    """Evaluates what is due, and what something has just happened to. The number of rules."""
-    at = clock.micros(now)
+    """Evaluates what something has just happened to, and what is due. The number of rules."""
+    at, known = clock.micros(now), facts.Facts(now)
     _settle(at, now)
-    claimed = _claim(Q(due_at__lte=at) | Q(pk__in=early.rules(), due_at__gt=at, claim=""), at)
-    _evaluate_all(claimed, now, facts.Facts(now))
-    return len(claimed.due)
+    return _evaluate_early(at, now, known) + _evaluate_due(at, now, known)
+
+
+def _evaluate_early(at: int, now: datetime, known: Facts) -> int:
+    if not _early.acquire(blocking=False):
+        return 0
+    try:
+        woken = early.rules()
+        if not woken:
+            return 0
+        claimed = _claim(Q(pk__in=woken, due_at__gt=at, claim=""), at, EARLY_MAX)
+        return _evaluate_all(claimed, now, known, time.monotonic() + BUDGET)
+    finally:
+        _early.release()
+
+
+def _evaluate_due(at: int, now: datetime, known: Facts) -> int:
+    """A few at a time: nobody else waits for those that it does not come to."""
+    if not _turns.acquire(blocking=False):
+        return 0
+    try:
+        until = time.monotonic() + BUDGET
+        done = 0
+        while (claimed := _claim(Q(due_at__lte=at), at, TURN)).due:
+            evaluated = _evaluate_all(claimed, now, known, until)
+            done += evaluated
+            if evaluated < len(claimed.due):
+                _say_if_behind(True)
+                return done
+        _say_if_behind(False)
+        return done
+    finally:
+        _turns.release()
+
+
+def _say_if_behind(behind: bool) -> None:
+    global _behind
+    if behind and not _behind:
+        log.warning("Rules are evaluated late: those that are due take more than %g s", BUDGET)
+    _behind = behind
 
 
 def evaluate(rules: Iterable[AlertRule], now: datetime, known: Facts | None = None) -> None:
     """These, whether they are due or not."""
-    claimed = _claim(Q(pk__in=[rule.pk for rule in rules]), clock.micros(now))
-    _evaluate_all(claimed, now, known or facts.Facts(now))
+    claimed = _claim(Q(pk__in=[rule.pk for rule in rules]), clock.micros(now), None)
+    _evaluate_all(claimed, now, known or facts.Facts(now), math.inf)
 
 
 def apply(rules: Collection[int]) -> None:
@@ -86,9 +131,9 @@ def end_alerts(rules: Collection[int], now: datetime) -> int:
 # --- Claims ----------------------------------------------------------------------------------------------------------
 
 
-def _claim(which: Q, at: int) -> Claimed:
+def _claim(which: Q, at: int, most: int | None) -> Claimed:
     wanted = AlertRule.objects.filter(which, enabled=True).order_by("due_at")
-    due = dict(wanted.values_list("pk", "due_at")[:CLAIMS_MAX])
+    due = dict(wanted.values_list("pk", "due_at")[:most])
     token = uuid.uuid4().hex
     free = AlertRule.objects.filter(which, pk__in=due, enabled=True)
     if due and free.update(claim=token, due_at=at + LEASE) < len(due):
@@ -118,16 +163,13 @@ def _settle(at: int, now: datetime) -> None:
         end_alerts(rules, now)
 
 
-_settled = 0  # µs: when this process did that last
-
-
 # --- Measuring -------------------------------------------------------------------------------------------------------
 
 
-def _evaluate_all(claimed: Claimed, now: datetime, known: Facts) -> None:
+def _evaluate_all(claimed: Claimed, now: datetime, known: Facts, until: float) -> int:
+    """The number of those that it came to before `until`, by the monotonic clock; the others are handed back."""
     if not claimed.due:
-        return
-    until = time.monotonic() + BUDGET
+        return 0
     rows = _active(claimed.due)
     left = dict(claimed.due)
     for rule in AlertRule.objects.filter(pk__in=claimed.due, claim=claimed.token).defer(*UNUSED):
@@ -141,8 +183,7 @@ def _evaluate_all(claimed: Claimed, now: datetime, known: Facts) -> None:
             log.exception("Rule %s could not be evaluated", rule)
     for pk, due in left.items():
         AlertRule.objects.filter(pk=pk, claim=claimed.token).update(claim="", due_at=due)
-    if left:
-        log.warning("%d rules are evaluated late: the others took %g s", len(left), BUDGET)
+    return len(claimed.due) - len(left)
 
 
 def _evaluate(rule: AlertRule, due: int, rows: Sequence[Alert], known: Facts, now: datetime) -> None:

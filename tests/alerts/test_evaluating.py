@@ -47,6 +47,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
 @pytest.fixture(autouse=True)
 def _from_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluating, "_settled", 0)
+    monkeypatch.setattr(evaluating, "_behind", False)
     monkeypatch.setattr(early, "_seen", {})
 
 
@@ -301,7 +302,7 @@ def test_what_a_slow_worker_found_does_not_count_any_more(database: str, stated:
 
     def meanwhile(_: datetime) -> Measured:
         stated.found["it"] = Measured()
-        evaluating.run_due(at(60))
+        evaluating.evaluate([one], at(60))  # as another process does
         return found("worker")
 
     stated.found["it"] = meanwhile
@@ -335,7 +336,29 @@ def test_a_tick_hands_back_what_it_does_not_come_to(
     one = rule(due_at=clock.micros(at(-1)))
     evaluating.run_due(at(0))
     assert (stated.asked, reread(one).claim, reread(one).due_at) == ([], "", clock.micros(at(-1)))
-    assert caplog.messages == ["1 rules are evaluated late: the others took -1 s"]
+    evaluating.run_due(at(1))
+    assert caplog.messages == ["Rules are evaluated late: those that are due take more than -1 s"]
+
+
+def test_a_slow_rule_holds_up_none_that_can_not_wait(stated: Stated) -> None:
+    """While one tick is at the rules that are due, another one evaluates those that something has happened to."""
+    slow = rule("Slow", "slow", due_at=clock.micros(at(1)))
+    rule("Woken", "woken", due_at=clock.micros(at(10)))
+    rule("Due", "due", due_at=clock.micros(at(2)))
+    evaluating.run_due(at(0))
+
+    def meanwhile(_: datetime) -> Measured:
+        service = Service.objects.create(name="worker")
+        StatusChange.objects.create(service=service, at=NOW, noticed_at=NOW, old="healthy", new="down")
+        assert evaluating.run_due(at(2)) == 1
+        return Measured()
+
+    stated.found |= {"slow": meanwhile, "woken": found("worker")}
+    AlertRule.objects.filter(name="Due").update(kind="log_count")  # no change of a service wakes it
+    AlertRule.objects.filter(pk=slow.pk).update(due_at=clock.micros(at(1)))
+    evaluating.run_due(at(1))
+    assert [name for name, _ in stated.asked] == ["slow", "woken"]
+    assert states() == [("worker", "firing")]
 
 
 # --- Clocks ----------------------------------------------------------------------------------------------------------

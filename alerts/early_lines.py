@@ -1,7 +1,7 @@
 """Which rules about log lines are looked at early: those whose query matches a line that was just stored.
 
 New lines are read once for all rules. That is a hint, and bounded as such: so much time, so many lines, so many rules
-in a second. Those that lines match all the time stand back behind those that they match rarely.
+in a second. Those that lines match all the time stand back behind those that they match rarely, and take turns.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from logs.records import LogRecord
 from logs.store import log_stores
 
 LINES_MAX: Final = 2_000  # of one look; of more the newest
-RULES_MAX: Final = 10  # of one look
+RULES_MAX: Final = 5  # of one look
 BUDGET: Final = 0.05  # seconds of one look, after the reading
 ABSENT: Final = "log_absence"  # lines are no news to it
 FADES: Final = 0.9  # from look to look, how often lines matched lately
@@ -35,7 +35,8 @@ Lines = Mapping[tuple[str, int], Sequence[LogRecord]]  # by service, casefolded,
 
 class _Seen(msgspec.Struct):
     commit: int = -1  # the newest that this process has read
-    busy: dict[int, float] = {}  # by rule: how often lines matched lately
+    busy: dict[int, float] = {}  # by rule: how often lines matched lately, 0 to 10
+    turns: dict[int, float] = {}  # by rule: when it was looked at early, by the monotonic clock
 
 
 _seen = _Seen()
@@ -73,8 +74,9 @@ def _rules() -> set[int]:
             break
         if _matches(text, lines):
             matched.add(pk)
-    chosen = sorted(matched, key=lambda pk: _seen.busy.get(pk, 0.0))[:RULES_MAX]
+    chosen = sorted(matched, key=lambda pk: (int(_seen.busy.get(pk, 0.0)), _seen.turns.get(pk, 0.0)))[:RULES_MAX]
     _seen.busy = {pk: FADES * _seen.busy.get(pk, 0.0) + (pk in matched) for pk, _ in wanted}
+    _seen.turns = {pk: at for pk, at in _seen.turns.items() if pk in _seen.busy} | dict.fromkeys(chosen, until)
     return set(chosen)
 
 

@@ -76,6 +76,14 @@ def test_of_many_those_that_lines_match_rarely_go_first(monkeypatch: pytest.Monk
     assert rare in came("hello, deadlock")
 
 
+def test_those_that_lines_match_all_the_time_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(early_lines, "RULES_MAX", 1)
+    noisy = {rule("hello", f"noisy {number}") for number in range(3)}
+    for _ in range(40):
+        came()
+    assert came() | came() | came() == noisy
+
+
 def test_it_takes_no_longer_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(early_lines, "BUDGET", -1.0)
     rule("")

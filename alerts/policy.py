@@ -5,6 +5,8 @@ high            Slack #alerts, e-mail
 warning         Slack #alerts
 medium and less Slack #monitoring
 
+A critical incident that nobody has acknowledged for five minutes pages once more.
+
 What says nothing of its severity, or something unknown, is high: nobody shall overlook it. The receivers have no
 channels yet: they are for people to add. Rows of one name are left as they are, so that `install` brings back what is
 missing, and changes nothing that people have made.
@@ -55,6 +57,10 @@ ROUTES: Final[Sequence[tuple[str, Sequence[str], str]]] = (
 GROUP_BY: Final = ["alertname", "service"]
 GROUP_WAIT, GROUP_INTERVAL, REPEAT_INTERVAL = 10.0, 300.0, 10_800.0  # seconds
 
+ON_CALL: Final = "On call"
+ON_CALL_AFTER: Final = 300  # seconds
+ESCALATED: Final = ("critical: page",)  # the first route of critical alerts: that of their incident
+
 # An alert tells nothing new while a worse one with the same labels fires; nor one of a service while what it needs is
 # down. Name → source, target.
 _LESS: Final = (CRITICAL, HIGH, (*WARNING, *MEDIUM), LOW, INFO)
@@ -72,14 +78,15 @@ INHIBITS: Final[Sequence[Mapping[str, Any]]] = (
 )
 
 
-def install(receivers: Any = None, routes: Any = None, inhibits: Any = None) -> None:
+def install(receivers: Any = None, routes: Any = None, inhibits: Any = None, policies: Any = None) -> None:
     """What of it is missing. Routes only if there is none at all. A migration gives the managers of its models."""
-    from alerts.models import InhibitRule, Receiver, Route
+    from alerts.models import EscalationPolicy, InhibitRule, Receiver, Route
 
-    receivers, routes, inhibits = (
+    receivers, routes, inhibits, policies = (
         receivers or Receiver.objects,
         routes or Route.objects,
         inhibits or InhibitRule.objects,
+        policies or EscalationPolicy.objects,
     )
     for rule in INHIBITS:
         inhibits.get_or_create(name=rule["name"], defaults=rule)
@@ -97,5 +104,11 @@ def install(receivers: Any = None, routes: Any = None, inhibits: Any = None) -> 
         group_interval=GROUP_INTERVAL,
         repeat_interval=REPEAT_INTERVAL,
     )
+    on_call, new = policies.get_or_create(name=ON_CALL)
+    if new:
+        on_call.steps.create(after=ON_CALL_AFTER, receiver=named[PAGERDUTY])
     for order, (name, matchers, receiver) in enumerate(ROUTES):
-        routes.create(parent=root, order=order, name=name, matchers=matchers, receiver=named[receiver], continues=True)
+        routes.create(
+            parent=root, order=order, name=name, matchers=matchers, receiver=named[receiver], continues=True,
+            escalation=on_call if name in ESCALATED else None,
+        )  # fmt: skip

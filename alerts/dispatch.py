@@ -27,7 +27,7 @@ from alerts.models.alerts import State
 from alerts.models.deliveries import Reason
 from alerts.models.incidents import Status
 from alerts.routing import Match, Options, Tree, Way
-from core import clock
+from core import bulk, clock
 
 LEASE: Final = 60 * clock.SECOND
 GROUPS_MAX: Final = 1_000  # that one claim takes
@@ -123,7 +123,7 @@ def _join(alerts: Sequence[Alert], matches: Sequence[Sequence[Match]], now: date
         batch_size=BATCH,
     )
     moved = [group for group in groups if _hurry(group, at, members[group.key], wanted[group.key].options)]
-    Group.objects.bulk_update(moved, ["flush_at", "looked_at"], BATCH)
+    bulk.update(moved, ["flush_at", "looked_at"])
 
 
 def _hurry(group: Group, at: int, alerts: Iterable[Alert], options: Options) -> bool:
@@ -235,39 +235,65 @@ def _flush(batch: Sequence[int], token: str, known: _Circumstances) -> int:
     # One whose lease has ended is somebody else's by now.
     mine = Group.objects.filter(pk__in=batch, claim=token).select_related("receiver").order_by("pk")
     groups = list(mine.select_for_update(no_key=True, of=("self",)))
-    members, entries = _members(groups), _entries(groups)
-    written: list[Notified] = []
+    insides, entries = _insides(groups), _entries(groups)
+    tellings: list[_Telling] = []
     over: list[int] = []  # memberships
     for group in groups:
-        inside = members[group.pk]
+        inside = insides[group.pk]
         way = _way(group, known)
         if not way.options.muted(known.now):
             # Of one that ended and fires anew only the latter counts.
-            newest = {member.alert.fingerprint: member.alert for member in inside}
-            heard = [alert for alert in newest.values() if _heard(alert, known)]
-            written += _tell(group, way, heard, entries[group.pk], known) if heard else []
-        ends = [member.pk for member in inside if member.alert.state == State.RESOLVED]
+            newest = {each.fingerprint: each for each in inside}
+            heard = [each for each in newest.values() if _is_heard(each, known)]
+            tellings += _decide(group, way, heard, entries[group.pk], known) if heard else []
+        ends = [each.member for each in inside if not each.fires]
         over += ends
         group.claim = ""
         group.looked_at = clock.micros(known.now)
         interval = max(round(way.options.group_interval * clock.SECOND), SHORTEST_INTERVAL)
         group.flush_at = group.looked_at + interval if len(ends) < len(inside) else None
-    Notified.objects.bulk_create(
-        written, BATCH, update_conflicts=True, unique_fields=["group", "channel"],
-        update_fields=["firing", "resolved", "at"],
-    )  # fmt: skip
+    _tell(tellings, known.now)
     Member.objects.filter(pk__in=over).delete()
     # Once all has ended, what fires next is news.
     Notified.objects.filter(group__in=[group for group in groups if group.flush_at is None]).delete()
-    Group.objects.bulk_update(groups, ["claim", "looked_at", "flush_at"], BATCH)
+    bulk.update(groups, ["claim", "looked_at", "flush_at"])
     return len(groups)
 
 
-def _members(groups: Sequence[Group]) -> Mapping[int, list[Member]]:
+class _Inside(NamedTuple):
+    """An alert in a group: what decides about it. The whole of it is read if it is told."""
+
+    member: int
+    alert: int
+    fingerprint: str
+    labels: dict[str, str]
+    severity: str
+    fires: bool
+    seen_to: bool  # somebody has acknowledged or resolved its incident
+
+
+class _Telling(NamedTuple):
+    """That some channels are told of some alerts of a group; of none, if they know without a word."""
+
+    group: Group
+    way: Way
+    reason: Reason
+    channels: Sequence[Channel]
+    alerts: Sequence[int]
+    entry: Entry  # what they know then
+
+
+def _insides(groups: Sequence[Group]) -> Mapping[int, list[_Inside]]:
     """By group; what fired later comes later."""
-    found: dict[int, list[Member]] = defaultdict(list)
-    for member in Member.objects.filter(group__in=groups).select_related("alert__incident").order_by("alert_id"):
-        found[member.group_id].append(member)
+    found: dict[int, list[_Inside]] = defaultdict(list)
+    rows = Member.objects.filter(group__in=groups).order_by("alert_id")
+    for group, pk, alert, name, labels, severity, state, status in rows.values_list(
+        "group", "pk", "alert_id", "alert__fingerprint", "alert__labels", "alert__severity", "alert__state",
+        "alert__incident__status",
+    ):  # fmt: skip
+        seen_to = status in (Status.ACKNOWLEDGED, Status.RESOLVED)
+        fires = state == State.FIRING
+        found[group].append(_Inside(pk, alert, name, labels, severity, fires, seen_to))
     return found
 
 
@@ -285,36 +311,57 @@ def _way(group: Group, known: _Circumstances) -> Way:
     return known.ways.get(group.route_id or 0) or Way("", "{}", Options())
 
 
-def _heard(alert: Alert, known: _Circumstances) -> bool:
-    return not known.inhibitor.by(alert.labels, alert.severity) and not silences.by(known.silences, alert.labels)
+def _is_heard(one: _Inside, known: _Circumstances) -> bool:
+    return not known.inhibitor.by(one.labels, one.severity) and not silences.by(known.silences, one.labels)
 
 
-def _tell(
-    group: Group, way: Way, heard: Sequence[Alert], entries: Mapping[int, Entry], known: _Circumstances
-) -> list[Notified]:
-    """Writes the deliveries; returns what the channels know then."""
-    firing = [alert for alert in heard if alert.state == State.FIRING]
-    names = frozenset(alert.fingerprint for alert in firing)
-    ended = frozenset(alert.fingerprint for alert in heard) - names
-    # Somebody sees to all of it: who knows already is not told again.
-    seen_to = all(alert.incident and alert.incident.status != Status.OPEN for alert in firing)
-    written = []
-    told: dict[tuple[Reason, bool], list[Channel]] = defaultdict(list)
+def _decide(
+    group: Group, way: Way, heard: Sequence[_Inside], entries: Mapping[int, Entry], known: _Circumstances
+) -> Iterator[_Telling]:
+    firing = [each for each in heard if each.fires]
+    now = Entry(
+        frozenset(each.fingerprint for each in firing),
+        frozenset(each.fingerprint for each in heard if not each.fires),
+        known.now,
+    )
+    # Who knows already is not told again while somebody sees to all of it.
+    seen_to = all(each.seen_to for each in firing)
+    several: dict[tuple[Reason, bool], list[Channel]] = defaultdict(list)
     for channel in known.channels.get(way.options.receiver or 0, ()):
         reason = grouping.reason_to_tell(
-            entries.get(channel.pk), names, ended, known.now, repeat=way.options.repeat_interval,
+            entries.get(channel.pk), now.firing, now.resolved, known.now, repeat=way.options.repeat_interval,
             send_resolved=channel.send_resolved,
         )  # fmt: skip
-        if reason is None or (reason == Reason.REPEAT and seen_to):
-            continue
-        told[reason, channel.send_resolved].append(channel)
-        written.append(
-            Notified(group=group, channel=channel, firing=sorted(names), resolved=sorted(ended), at=known.now)
-        )
-    for (reason, send_resolved), channels in told.items():
-        if alerts := messages.in_order(heard if send_resolved else firing):
-            deliveries.enqueue(
-                channels, messages.of_group(group, way, alerts, reason), incident=messages.leading(alerts), group=group,
-                reason=reason, now=known.now,
-            )  # fmt: skip
-    return written
+        if reason is not None and not (reason == Reason.REPEAT and seen_to):
+            several[reason, channel.send_resolved].append(channel)
+    for (reason, send_resolved), channels in several.items():
+        told = heard if send_resolved else firing
+        yield _Telling(group, way, reason, channels, [each.alert for each in told], now)
+
+
+def _tell(tellings: Sequence[_Telling], now: datetime) -> None:
+    """Writes the deliveries, and what the channels know then."""
+    wanted = {pk for telling in tellings for pk in telling.alerts}
+    alerts = Alert.objects.select_related("incident").in_bulk(wanted) if wanted else {}
+    for group, way, reason, channels, ids, _ in tellings:
+        if told := messages.in_order(alerts[pk] for pk in ids if pk in alerts):
+            notification = messages.of_group(group, way, told, reason)
+            incident = messages.leading(told)
+            deliveries.enqueue(channels, notification, incident=incident, group=group, reason=reason, now=now)
+    Notified.objects.bulk_create(
+        (
+            Notified(
+                group=telling.group,
+                channel=channel,
+                firing=sorted(telling.entry.firing),
+                resolved=sorted(telling.entry.resolved),
+                at=telling.entry.at,
+            )
+            for telling in tellings
+            for channel in telling.channels
+        ),
+        BATCH,
+        update_conflicts=True,
+        unique_fields=["group", "channel"],
+        update_fields=["firing", "resolved", "at"],
+    )

@@ -32,7 +32,7 @@ from alerts.evaluation import Change, Episode, Spec, Verb
 from alerts.models import Alert, AlertRule
 from alerts.models.alerts import State
 from alerts.thresholds import Threshold
-from core import clock
+from core import bulk, clock
 
 LEASE: Final = 60 * clock.SECOND  # µs for which a claim lasts
 BUDGET: Final = 5.0  # seconds of one tick: what it did not come to is handed back
@@ -304,7 +304,7 @@ def _write(rule: AlertRule, rows: Sequence[Alert], changes: Sequence[Change], no
     if still_true:
         Alert.objects.filter(pk__in=still_true).update(true_at=now)
     if changed:
-        Alert.objects.bulk_update(changed, WORDED, batch_size=200)
+        bulk.update(changed, WORDED)
     told += [row for row in _start(rule, changes) if row.state == State.FIRING]
     if told:
         dispatch.take(told, now)

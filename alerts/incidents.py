@@ -143,7 +143,8 @@ def _join(
         events.append(event(incident.pk, verb, Act(None, Via.SYSTEM, now, _words(alerts)), told))
         if verb == Verb.ALERT:
             joined.append(incident)
-    Alert.objects.bulk_update([each.alert for several in fresh.values() for each in several], ["incident"], 500)
+    for key, several in fresh.items():
+        Alert.objects.filter(pk__in=[each.alert.pk for each in several]).update(incident=incidents[key])
     Incident.objects.bulk_update(joined, ["severity", "event_at"], 500)
     IncidentEvent.objects.bulk_create(events, batch_size=500)
 

@@ -37,7 +37,7 @@ class Matcher(msgspec.Struct, frozen=True):
     def matches(self, labels: Labels) -> bool:
         """A label that is missing has the value ""."""
         text = labels.get(self.name, "")
-        found = bool(pattern(self.value).fullmatch(text)) if self.is_regex else text == self.value
+        found = _fits(self.value, text) if self.is_regex else text == self.value
         return found == self.is_equal
 
 
@@ -87,6 +87,12 @@ def split(text: str) -> list[Matcher]:
 def pattern(expression: str) -> Any:
     """Of the whole value. Raises ValueError."""
     return expressions.compiled(expression)
+
+
+@lru_cache(maxsize=10_000)
+def _fits(expression: str, text: str) -> bool:
+    """Kept, as many alerts have the same few values."""
+    return bool(pattern(expression).fullmatch(text))
 
 
 _MATCHER: Final = re.compile(

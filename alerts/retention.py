@@ -22,7 +22,7 @@ def prune(now: datetime, budget: float) -> int:
         return 0
     deadline = time.monotonic() + budget
     before = now - timedelta(days=settings.ALERTS_RETENTION_DAYS)
-    old: list[QuerySet[Delivery] | QuerySet[Alert] | QuerySet[Group] | QuerySet[Silence]] = [
+    old: list[QuerySet[Any]] = [
         Delivery.objects.filter(created_at__lt=before, due_at=None).order_by("created_at"),
         Alert.objects.filter(resolved_at__lt=before).order_by("resolved_at"),
         Group.objects.filter(flush_at=None, looked_at__lt=clock.micros(before)).order_by("looked_at"),
@@ -31,7 +31,7 @@ def prune(now: datetime, budget: float) -> int:
     return sum(_delete(rows, deadline) for rows in old)
 
 
-def _delete(rows: QuerySet[Delivery] | QuerySet[Alert] | QuerySet[Group] | QuerySet[Silence], deadline: float) -> int:
+def _delete(rows: QuerySet[Any], deadline: float) -> int:
     gone = 0
     while time.monotonic() < deadline:
         batch: list[Any] = list(rows.values_list("pk", flat=True)[:BATCH])

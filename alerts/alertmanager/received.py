@@ -17,6 +17,7 @@ from alerts.alertmanager.wire import Given
 from alerts.labels import fingerprint
 from alerts.models import Alert
 from alerts.models.alerts import State
+from core import bulk
 
 FIRING_MAX: Final = 20_000  # of all senders together
 AT_ONCE: Final = 500  # rows in one statement
@@ -55,8 +56,8 @@ def _take(given: Mapping[str, Given], now: datetime) -> int:
     if made:
         _refuse_too_many(len(made))
     Alert.objects.bulk_create(made, batch_size=AT_ONCE)
-    Alert.objects.bulk_update(refreshed, REFRESHED, batch_size=AT_ONCE)
-    Alert.objects.bulk_update(ended, [*REFRESHED, "state", "resolved_at"], batch_size=AT_ONCE)
+    bulk.update(refreshed, REFRESHED)
+    bulk.update(ended, [*REFRESHED, "state", "resolved_at"])
     if made or ended:
         dispatch.take([*made, *ended], now)
     return len(made) + len(ended)
@@ -112,6 +113,6 @@ def time_out(now: datetime) -> int:
         rows = list(late.select_for_update().order_by("pk"))
         for row in rows:
             row.state, row.resolved_at = State.RESOLVED, row.ends_at
-        Alert.objects.bulk_update(rows, ["state", "resolved_at"], batch_size=AT_ONCE)
+        bulk.update(rows, ["state", "resolved_at"])
         dispatch.take(rows, now)
     return len(rows)

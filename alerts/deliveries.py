@@ -1,8 +1,8 @@
 """Deliveries as rows: written with the decision to tell somebody, claimed with a lease, finished with an answer.
 
 A delivery is due until it is finished; `due_at` says when somebody looks at it next. A claim moves `due_at` to the end
-of a lease, so what a killed worker had claimed is due again then. Of one group a channel is told in order: a delivery
-waits for those before it.
+of a lease, so what a killed worker had claimed is due again then. Of one group, and of an incident itself, a channel is
+told in order: a delivery waits for those before it.
 
 A channel that fails is asked with one message at a time until one passes. One whose settings are wrong is off, with a
 banner; what it should have told waits for its repair, for a day at most.
@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 from django.db import transaction
-from django.db.models import Exists, F, Min, OuterRef, QuerySet, TextField, Value
+from django.db.models import Exists, F, Min, OuterRef, Q, QuerySet, TextField, Value
 from django.db.models.functions import Coalesce, Concat, Left
 
 from alerts import events, summary
@@ -129,10 +129,9 @@ def claim(now: datetime) -> list[Claimed]:
 
 
 def _due(at: int) -> QuerySet[Delivery]:
-    """Without those that wait for an earlier one of the same group."""
-    earlier = Delivery.objects.filter(
-        channel=OuterRef("channel"), group=OuterRef("group"), pk__lt=OuterRef("pk"), due_at__isnull=False
-    )
+    """Without those that wait for an earlier one of the same group, or of the incident itself."""
+    same = Q(group=OuterRef("group")) | Q(group__isnull=True, incident=OuterRef("incident"))
+    earlier = Delivery.objects.filter(same, channel=OuterRef("channel"), pk__lt=OuterRef("pk"), due_at__isnull=False)
     return Delivery.objects.filter(~Exists(earlier), due_at__lte=at)
 
 

@@ -58,6 +58,8 @@ def preview(notification: Notification, target: Target) -> Mapping[str, str]:
 
 
 async def send(notification: Notification, target: Target) -> str:
+    if notification.reason == Reason.REMINDER:
+        return "Opsgenie reminds by itself"
     verb = VERBS.get(Reason(notification.reason), "create")
     answer = await _ask(verb, notification, target)
     if notification.reason == Reason.TEST:

@@ -60,6 +60,8 @@ def preview(notification: Notification, target: Target) -> Mapping[str, str]:
 
 
 async def send(notification: Notification, target: Target) -> str:
+    if notification.reason == Reason.REMINDER:
+        return "PagerDuty reminds by itself"
     action = ACTIONS.get(Reason(notification.reason), "trigger")
     answer = await _enqueue(event(notification, target, action), target)
     if notification.reason == Reason.TEST:

@@ -68,5 +68,9 @@ def due(
     )
 
 
+def incident(title: str = "WorkerDown · worker") -> Incident:
+    return Incident.objects.create(key=title, title=title, severity=Severity.HIGH, opened_at=NOW, event_at=NOW)
+
+
 def group(key: str = "g") -> Group:
     return Group.objects.create(key=key, labels={}, flush_at=0)

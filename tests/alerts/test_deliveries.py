@@ -17,7 +17,7 @@ from alerts.notifications import Notification
 from alerts.notifiers import NotifierError, RefusedError, webhook
 from alerts.severity import Severity
 from core import clock
-from tests.alerts.telling import NOW, channel, due, group, notification, told
+from tests.alerts.telling import NOW, channel, due, group, incident, notification, told
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
@@ -103,11 +103,57 @@ def test_of_a_group_a_channel_is_told_in_order(database: str) -> None:
     assert [each.pk for each in deliveries.claim(NOW + 7 * SECOND)] == [second.pk]
 
 
+def test_of_an_incident_itself_a_channel_is_told_in_order(database: str) -> None:
+    there, ours = channel(), incident()
+    [first] = due(there, incident=ours, reason=Reason.ESCALATION)
+    due(there, incident=ours, reason=Reason.RESOLVED)
+    [other] = due(there, incident=incident("Other"))
+    assert {each.pk for each in deliveries.claim(NOW)} == {first.pk, other.pk}
+
+
 def test_what_was_not_begun_is_handed_back() -> None:
     [row] = due(channel())
     deliveries.release(deliveries.claim(NOW))
     row.refresh_from_db()
     assert (row.claim, row.attempts) == ("", 0)
+
+
+# --- Who keeps a state of its own ---------------------------------------------------------------------------------
+
+
+def test_who_keeps_a_state_is_told_once_for_each_group_that_it_knows_of(database: str) -> None:
+    ours, one, two = incident(), group("one"), group("two")
+    pager, chat = channel(kind="pagerduty"), channel(kind="slack")
+    for reason in (Reason.FIRING, Reason.REPEAT):
+        due(pager, chat, incident=ours, group=one, reason=reason, dedup_key="one")
+    due(pager, incident=ours, group=two, dedup_key="two")
+    written = deliveries.mirror(ours, Reason.ACKNOWLEDGED, by="ann", now=NOW)
+    assert {(each.channel_id, each.notification["dedup_key"]) for each in written} == {
+        (pager.pk, "one"),
+        (pager.pk, "two"),
+    }
+    assert {(each.reason, each.notification["reason"], each.notification["by"]) for each in written} == {
+        ("acknowledged", "acknowledged", "ann")
+    }
+
+
+def test_nobody_is_told_of_an_incident_that_he_was_not_told_of() -> None:
+    channel(kind="pagerduty")
+    assert deliveries.mirror(incident(), Reason.ACKNOWLEDGED, by="ann", now=NOW) == []
+
+
+def test_the_incident_knows_who_was_told_and_who_could_not_be(database: str) -> None:
+    ours = incident()
+    due(channel(), channel(), channel(), incident=ours)
+    passed, refused, failed = deliveries.claim(NOW)
+    record(passed)
+    record(refused, error=RefusedError("400 no"))
+    record(failed, error=NotifierError("503 down"))  # it is tried again: nothing to say yet
+    said = list(ours.events.values_list("verb", "text", "data__delivery"))
+    assert said == [
+        ("notify", "ops · webhook: 200 ok", passed.pk),
+        ("notify", "ops · webhook: failed, 400 no", refused.pk),
+    ]
 
 
 # --- Errors --------------------------------------------------------------------------------------------------------
@@ -221,19 +267,19 @@ def test_a_channel_that_fails_is_asked_with_one_message_at_a_time() -> None:
 
 
 def test_more_than_a_channel_for_people_takes_in_a_minute_comes_as_one_summary(people: str) -> None:
-    there = channel(kind=people, rate_max=5)
+    there = channel(kind=people, rate_max=4)
     for number in range(12):
         severity = Severity.CRITICAL if number == 11 else Severity.LOW
         due(there, severity=severity, alerts=[told(f"Alert{number}", severity=severity)])
     sent = deliveries.claim(NOW)
     rows = Delivery.objects.in_bulk([each.pk for each in sent])
-    assert len(rows) == 5
+    assert len(rows) == 4
     summary = next(row for row in rows.values() if row.reason == Reason.SUMMARY)
-    assert summary.notification["title"] == "8 more messages in one"
-    assert len(summary.notification["alerts"]) == 8
+    assert summary.notification["title"] == "9 more messages in one"
+    assert len(summary.notification["alerts"]) == 9
     assert "critical" in {row.notification["severity"] for row in rows.values()}  # the worst is told by itself
     held = Delivery.objects.filter(outcome=Outcome.HELD)
-    assert held.count() == 8
+    assert held.count() == 9
     assert {row.answer for row in held} == {f"in the summary {summary.pk}"}
 
 

@@ -56,3 +56,9 @@ async def test_a_wrong_key_is_wrong_for_good(sink: Sink) -> None:
 
 def test_a_key_is_asked_for() -> None:
     assert notifiers.problems("opsgenie", {}, {}, {}) == {"options": ["Expected the key of an integration."]}
+
+
+async def test_a_reminder_makes_no_second_alert_there(sink: Sink) -> None:
+    target = to("opsgenie", {"endpoint": sink.url}, {"api_key": KEY})
+    assert (await tell("opsgenie", notification(Reason.REMINDER), target)).endswith("reminds by itself")
+    assert sink.requests == []

@@ -91,3 +91,9 @@ def test_a_key_that_can_be_none_is_refused_when_saved() -> None:
     wrong = {"options": ["Expected a routing key of 32 characters."]}
     assert notifiers.problems("pagerduty", {}, {"routing_key": "short"}, {}) == wrong
     assert notifiers.problems("pagerduty", {}, {"routing_key": KEY}, {}) == {}
+
+
+async def test_a_reminder_makes_no_second_alert_there(sink: Sink) -> None:
+    target = to("pagerduty", {"endpoint": sink.url}, {"routing_key": KEY})
+    assert (await tell("pagerduty", notification(Reason.REMINDER), target)).endswith("reminds by itself")
+    assert sink.requests == []

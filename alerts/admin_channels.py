@@ -78,7 +78,7 @@ class ChannelAdmin(ModelAdmin):  # type: ignore[misc]
                     "description": format_html("{} {}", notifiers.notifier(kind).HELP, described if templates else ""),
                 },
             ),
-            (_("How much"), {"fields": [("rate_max", "send_resolved", "enabled")]}),
+            (_("How much"), {"fields": ["rate_max", ("send_resolved", "enabled")]}),
         ]
         return [(_("Now"), {"fields": [("state", "told")]}), *sets] if obj else sets
 

@@ -111,7 +111,7 @@ def _template(part: str, way: notifiers.Notifier, stored: Mapping[str, str]) -> 
     rows = min(max(built_in.count("\n") + 1, 2), 14)
     attributes = {"rows": rows, "spellcheck": "false", "placeholder": built_in, "class": "template"}
     return forms.CharField(
-        label=part.capitalize(),
+        label="HTML" if part == "html" else part.capitalize(),
         required=False,
         strip=False,
         max_length=kind_fields.TEXT_MAX,

@@ -128,10 +128,8 @@ def test_who_keeps_a_state_is_told_once_for_each_group_that_it_knows_of(database
         due(pager, chat, incident=ours, group=one, reason=reason, dedup_key="one")
     due(pager, incident=ours, group=two, dedup_key="two")
     written = deliveries.mirror(ours, Reason.ACKNOWLEDGED, by="ann", now=NOW)
-    assert {(each.channel_id, each.notification["dedup_key"]) for each in written} == {
-        (pager.pk, "one"),
-        (pager.pk, "two"),
-    }
+    told_of = {(each.channel_id, each.notification["dedup_key"]) for each in written}
+    assert told_of == {(pager.pk, "one"), (pager.pk, "two")}
     assert {(each.reason, each.notification["reason"], each.notification["by"]) for each in written} == {
         ("acknowledged", "acknowledged", "ann")
     }

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from alerts.models import AlertRule
 from tests.databases import default_on_postgres
 
 
@@ -17,3 +18,9 @@ def database(request: pytest.FixtureRequest, transactional_db: None) -> Iterator
         return
     with default_on_postgres("contenttypes", "auth", "services", "alerts"):
         yield "postgres"
+
+
+@pytest.fixture
+def no_rules(db: None) -> None:
+    """Those that come with Pharos are away."""
+    AlertRule.objects.all().delete()

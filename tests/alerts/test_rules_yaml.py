@@ -13,7 +13,7 @@ from alerts.models import AlertRule, EscalationPolicy, Receiver, SeverityName
 from alerts.rules_yaml import RefusedError
 from tests.alerts.stated import MEASURED, Stated, rule, stated_condition  # noqa: F401 - a fixture
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("stated")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("stated", "no_rules")]
 
 FULL: dict[str, Any] = {
     "operator": "<", "thresholds": [{"severity": "critical", "value": 1.5}, {"severity": "low", "value": 10.0}],

@@ -37,7 +37,8 @@ def severity_names(apps: Any, schema_editor: Any) -> None:
 def policy(apps: Any, schema_editor: Any) -> None:
     from alerts import policy
 
-    policy.install(*(_rows(apps, schema_editor, name) for name in ("Receiver", "Route", "InhibitRule")))
+    models = ("Receiver", "Route", "InhibitRule", "EscalationPolicy")
+    policy.install(*(_rows(apps, schema_editor, name) for name in models))
 
 
 def packs(apps: Any, schema_editor: Any) -> None:

@@ -10,8 +10,19 @@ import pytest
 from django.db import connections
 
 from alerts import dispatch, escalation, incidents, silences
+from alerts import policy as policies
 from alerts.events import VerbError
-from alerts.models import Alert, AlertRule, Delivery, EscalationPolicy, EscalationStep, Group, Incident
+from alerts.models import (
+    Alert,
+    AlertRule,
+    Channel,
+    Delivery,
+    EscalationPolicy,
+    EscalationStep,
+    Group,
+    Incident,
+    Receiver,
+)
 from alerts.models.deliveries import Reason
 from alerts.models.incidents import Via
 from core import clock
@@ -79,6 +90,15 @@ def test_on_call_is_paged_if_nobody_acknowledges_in_five_minutes(database: str) 
     assert (event.text, event.data) == (
         "on-call: not acknowledged for 5 min", {"step": 0, "receiver": "on-call"},
     )  # fmt: skip
+
+
+def test_pharos_begins_with_a_policy_that_pages_again_if_nobody_acknowledges_a_critical_incident() -> None:
+    policies.install()
+    Channel.objects.create(receiver=Receiver.objects.get(name=policies.PAGERDUTY), kind="webhook")
+    for severity in ("critical", "high"):
+        fires(0, severity, alertname=severity)
+    pass_until(400)
+    assert told() == [(10, "PagerDuty", "firing"), (300, "PagerDuty", "escalation")]
 
 
 def test_what_on_call_is_told() -> None:

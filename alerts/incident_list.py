@@ -103,13 +103,13 @@ def _rows(
     matching: QuerySet[Incident], statuses: Sequence[str], counts: Counter[str], start: int, most: int
 ) -> Sequence[Incident]:
     """A query for each status that the page shows, by its index: a long history is not sorted."""
-    rows: list[Incident] = []
+    rows: dict[int, Incident] = {}  # by id: one that is acknowledged just now is found by two of the queries
     related = matching.select_related("service", "assignee", "acknowledged_by", "resolved_by")
     for status in statuses:
         if start < counts[status] and len(rows) < most:
-            rows += related.filter(status=status)[start : start + most - len(rows)]
+            rows |= {row.pk: row for row in related.filter(status=status)[start : start + most - len(rows)]}
         start = max(start - counts[status], 0)
-    return rows
+    return list(rows.values())
 
 
 def _matching(wanted: Wanted, now: datetime) -> QuerySet[Incident]:

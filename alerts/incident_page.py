@@ -57,7 +57,8 @@ def fragments(incident: Incident, rights: frozenset[str]) -> Fragments:
     began = min((alert.active_at for alert in alerts), default=None)
     late = began is not None and began < incident.opened_at
     live.add("headline", f"{TEMPLATE}#headline", shown | {"began": began if late else None, "cause": taken.cause})
-    live.add("verbs", f"{TEMPLATE}#verbs", shown)
+    if RESPOND in rights:
+        live.add("verbs", f"{TEMPLATE}#verbs", shown)
     live.add("series", f"{TEMPLATE}#series", {"series": taken.series})
     live.add("evidence", f"{TEMPLATE}#evidence", shown | {"taken": taken, "reads": LINES in rights})
     _add_alerts(live, alerts, counts, shown)

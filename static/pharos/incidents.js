@@ -40,7 +40,8 @@
 
   // --- After something was done ------------------------------------------------------------------------------------
 
-  document.addEventListener("htmx:afterRequest", ({ detail: { elt, successful, xhr } }) => {
+  document.addEventListener("htmx:afterRequest", ({ detail: { elt, requestConfig, successful, xhr } }) => {
+    if (requestConfig.verb !== "post") return;
     if (!successful) {
       $("#said").textContent = xhr?.status ? `That could not be done (${xhr.status}). Load the page anew.` : "That could not be done: no connection.";
       return;

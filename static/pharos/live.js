@@ -75,10 +75,12 @@
 
   function order(list, keys) {
     const wanted = keys.map((key) => document.getElementById(key) ?? arrived(key)).filter(Boolean);
+    const focused = list.contains(document.activeElement) ? document.activeElement : null;
     for (const child of [...list.children]) if (!wanted.includes(child)) child.remove();
     wanted.forEach((child, place) => {
       if (list.children[place] !== child) list.insertBefore(child, list.children[place] ?? null);
     });
+    if (focused !== document.activeElement) focused?.focus({ preventScroll: true });
   }
 
   function arrived(key) {
@@ -100,8 +102,9 @@
   function busy(element, isItem) {
     const selection = getSelection();
     const { activeElement } = document;
-    // In an item what is focused goes over to the new one, unless somebody writes in it.
-    const focused = element.contains(activeElement) && !(isItem && activeElement.matches("a, button, [type=checkbox]"));
+    // In a list the focus goes along with its item, and over to a new one. Not from somebody who writes.
+    const follows = (isItem || element.matches("[data-list]")) && activeElement.matches("a, button, [type=checkbox]");
+    const focused = element.contains(activeElement) && !follows;
     return (isItem ? pressed : hovers.matches && element.matches(":hover")) || focused
       || (!selection.isCollapsed && selection.containsNode(element, true));
   }

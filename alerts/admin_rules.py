@@ -19,7 +19,7 @@ from django.views.decorators.http import require_GET, require_POST
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
 
-from alerts import conditions, evaluating, rule_pages, rules
+from alerts import conditions, evaluating, packs, rule_pages, rules
 from alerts.models import AlertRule
 from alerts.models.alerts import State
 from alerts.preview import Preview, preview
@@ -46,7 +46,7 @@ class AlertRuleAdmin(ModelAdmin):  # type: ignore[misc]
     search_fields = ["name", "config", "labels", "comment"]
     autocomplete_fields = ["receivers"]
     readonly_fields = ["state", "said", "measured", "evaluated", "came_from"]
-    actions = ["switch_on", "switch_off", "clone", "evaluate_now"]
+    actions = ["switch_on", "switch_off", "clone", "evaluate_now", "restore"]
     actions_list = ["bring", "take"]
     change_form_after_template = "alerts/admin/_rule.html"
 
@@ -210,6 +210,11 @@ class AlertRuleAdmin(ModelAdmin):  # type: ignore[misc]
     def evaluate_now(self, request: HttpRequest, queryset: QuerySet[AlertRule]) -> None:
         evaluating.evaluate(list(queryset), timezone.now())
         messages.success(request, _("Evaluated."))
+
+    @admin.action(description=_("Make as it came with Pharos"), permissions=["change"])
+    def restore(self, request: HttpRequest, queryset: QuerySet[AlertRule]) -> None:
+        done = packs.restore([rule.pack_key for rule in queryset if rule.pack])
+        messages.success(request, _("Restored: %(done)d. Rules that did not come with Pharos stay.") % {"done": done})
 
     # --- Pages ---
 

@@ -26,8 +26,7 @@ HELP: Final[dict[str, str | Promise]] = {
     "statistic": _("Of the answers in the window."),
     "containers": _("By their names; * stands for any letters. Empty: all."),
     "hosts": _("Only containers of these Docker hosts. Empty: all."),
-    "images": _("Only containers of these images; * stands for any letters. Empty: all."),
-    "codes": _("Only these exit codes. Empty: all but 0."),
+    "fine": _("Exit codes that nobody is told of, as a list: [0, 143]. 143 is a container that somebody stopped."),
 }
 
 

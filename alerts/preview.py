@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -61,13 +61,24 @@ def preview(
 ) -> Preview:
     """Of a rule that may not be saved, then with its `receivers`. Never fails: what is wrong is in `error`."""
     start = now - timedelta(days=days)
+    return played(rule, lambda spec: _looks(rule, spec, start, now), start, receivers=receivers)
+
+
+def played(
+    rule: AlertRule,
+    looks: Callable[[Spec], Iterator[tuple[datetime, Measured]]],
+    start: datetime,
+    *,
+    receivers: Iterable[Receiver] | None = None,
+) -> Preview:
+    """What the rule makes of these looks from `start` on, with the routes as they are. Never fails."""
     played = _Played(start)
     try:
         spec = evaluating.spec_of(rule)
         if receivers is None:
             receivers = rule.receivers.all() if rule.pk else ()
         rehearsal = _rehearsal(receivers)
-        complete = played.through(_looks(rule, spec, start, now), spec, rehearsal)
+        complete = played.through(looks(spec), spec, rehearsal)
     except (ConditionError, ValueError) as error:
         said = str(error)
         return played.preview(error=f"{said[:1].upper()}{said[1:]}.")

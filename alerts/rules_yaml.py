@@ -210,7 +210,8 @@ def _config(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
         fitted = msgspec.convert(dict(given), conditions.condition(kind).Config, strict=False)
     except (msgspec.ValidationError, ValueError) as error:
         raise ConditionError(f"config: {error}") from None
-    return {name: value for name, value in msgspec.to_builtins(fitted).items() if name in given}
+    # As a row gives it back: with lists, not tuples.
+    return {name: value for name, value in msgspec.json.decode(msgspec.json.encode(fitted)).items() if name in given}
 
 
 def _text(given: Any) -> str:

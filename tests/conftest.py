@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import redis
@@ -59,6 +60,15 @@ def redis_client() -> Iterator[redis.Redis]:
     with redis.Redis.from_url(settings.REDIS_URL) as client:
         client.flushdb()
         yield client
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+    """Each test begins without the rules that come with Pharos."""
+    from alerts.models import AlertRule
+
+    with django_db_blocker.unblock():
+        AlertRule.objects.all().delete()
 
 
 @pytest.fixture(autouse=True, scope="session")

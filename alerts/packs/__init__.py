@@ -60,12 +60,12 @@ def runbook(key: str) -> dict[str, str]:
     """The parts of docs/runbooks/<key>.md, by field."""
     text = (settings.BASE_DIR / "docs" / "runbooks" / f"{key}.md").read_text()
     _, *parts = re.split(r"^## (.+)\n", text, flags=re.MULTILINE)
-    return {SECTIONS[title]: text.strip() for title, text in zip(parts[::2], parts[1::2], strict=True)}
+    return {SECTIONS[title]: part.strip() for title, part in zip(parts[::2], parts[1::2], strict=True)}
 
 
 def install(rows: Any = None, keys: Collection[str] | None = None) -> int:
-    """What is missing, of these keys or of all; how many rules. A name that somebody has given to another rule
-    stays there. A migration gives the manager of its model, which may not have every field yet."""
+    """What is missing, of these keys or of all; how many rules that were. A name that somebody has given to another
+    rule stays there. A migration gives the manager of its model, which may not have every field yet."""
     rows = AlertRule.objects if rows is None else rows
     fields = {field.name for field in rows.model._meta.get_fields()}
     there = set(rows.exclude(pack="").values_list("pack_key", flat=True))

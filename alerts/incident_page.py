@@ -98,6 +98,8 @@ def _why(alerts: Sequence[Alert]) -> dict[str, Any]:
 
 def _colour(step: explain.Step) -> str:
     """What stops it is no fault, but a delivery that failed is one."""
+    if step.stage == explain.Stage.DELIVERY and not step.delivery:
+        return "grey"  # nobody was told so far
     if step.ok:
         return "green"
     return "red" if step.stage == explain.Stage.DELIVERY else "yellow"

@@ -92,8 +92,10 @@
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "Escape") {
       const menu = $("details.menu[open]");
-      if (menu) menu.open = false;
-      $("summary", menu ?? undefined)?.focus();
+      if (menu) {
+        menu.open = false;
+        $("summary", menu).focus();
+      }
     }
     if (event.target.closest("input:not([type=checkbox]), textarea, select")) return;
     const act = (list ? LIST : ONE)[event.key];

@@ -103,7 +103,7 @@
     const selection = getSelection();
     const { activeElement } = document;
     // In a list the focus goes along with its item, and over to a new one. Not from somebody who writes.
-    const follows = (isItem || element.matches("[data-list]")) && activeElement.matches("a, button, [type=checkbox]");
+    const follows = (isItem || element.matches("[data-list]")) && activeElement?.matches("a, button, [type=checkbox]");
     const focused = element.contains(activeElement) && !follows;
     return (isItem ? pressed : hovers.matches && element.matches(":hover")) || focused
       || (!selection.isCollapsed && selection.containsNode(element, true));

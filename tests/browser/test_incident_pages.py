@@ -1,5 +1,5 @@
 """The pages of incidents in a real browser: what one person does, another one sees without a reload; with the mouse,
-with the keyboard, on a phone and without script."""
+with the keyboard and on a phone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.test_live_pages import mark, open_page, same_document, tell
 from tests.product import Product
@@ -121,22 +121,6 @@ def test_the_start_page_acknowledges(page: Page, product: Product, name: str) ->
     item.get_by_role("button").click()
     expect(item).to_contain_text("acknowledged by admin")
     assert same_document(page)
-
-
-def test_it_works_without_script(browser: Browser, signed_in: Any, product: Product, name: str) -> None:
-    pk = opened(product, name)
-    context = browser.new_context(storage_state=signed_in, java_script_enabled=False)
-    page = context.new_page()
-    page.goto(f"{product.url}/incidents/?q={name}")
-    page.locator("#rows button").click()
-    expect(page).to_have_url(f"{product.url}/incidents/?q={name}")
-    expect(page.locator("#rows")).to_contain_text("acknowledged by admin")
-    page.goto(f"{product.url}/incidents/{pk}/")
-    page.locator("#verbs button").click()
-    expect(page.locator("#headline")).to_contain_text("Open")
-    page.locator("#step-1").click()
-    expect(page.locator("#runbook")).to_contain_text("1 of 2")
-    context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -22,6 +22,7 @@ from alerts.models import AlertRule
 
 FOLDER: Final = Path(__file__).parent
 PACKS: Final = ("services", "logs", "containers")
+LINK: Final = re.compile(r"\[([^\]]+)\]\([^)]+\.md\)")
 # A section of a runbook → the field of the rule.
 SECTIONS: Final = {
     "What it means": "what", "Impact": "impact", "Diagnosis": "diagnosis", "Resolution": "resolution",
@@ -57,8 +58,8 @@ def _read(pack: str) -> Iterator[Shipped]:
 
 
 def runbook(key: str) -> dict[str, str]:
-    """The parts of docs/runbooks/<key>.md, by field."""
-    text = (settings.BASE_DIR / "docs" / "runbooks" / f"{key}.md").read_text()
+    """The parts of docs/runbooks/<key>.md, by field. Other files that it points at are only there."""
+    text = LINK.sub(r"\1", (settings.BASE_DIR / "docs" / "runbooks" / f"{key}.md").read_text())
     _, *parts = re.split(r"^## (.+)\n", text, flags=re.MULTILINE)
     return {SECTIONS[title]: part.strip() for title, part in zip(parts[::2], parts[1::2], strict=True)}
 

@@ -40,6 +40,7 @@ def test_each_has_a_runbook_with_all_parts(rule: Shipped) -> None:
         "What it means", "Impact", "Diagnosis", "Resolution", "Escalation"
     ]  # fmt: skip
     assert len(book.steps) >= 4
+    assert not any(".md" in text for text in packs.runbook(rule.key).values())
     assert (RUNBOOKS / f"{rule.key}.md").read_text().startswith(f"# {rule.name}\n")
 
 

@@ -8,6 +8,7 @@ nothing was written, and the groups are due again when the lease ends.
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -32,7 +33,7 @@ from core import bulk, clock
 LEASE: Final = 60 * clock.SECOND
 GROUPS_MAX: Final = 1_000  # that one claim takes
 CLAIMS_MAX: Final = 20  # of one flush
-MEMBERS_MAX: Final = 2_000  # alerts that one transaction looks at, or those of one group
+MEMBERS_MAX: Final = 500  # alerts that one transaction looks at, or those of one group: others want to write, too
 SHORTEST_INTERVAL: Final = clock.SECOND
 BATCH: Final = 500  # rows in one statement
 INCIDENT_LABELS: Final = ("alertname", "service")  # without a route
@@ -182,8 +183,23 @@ class _Circumstances(NamedTuple):
     channels: Mapping[int, Sequence[Channel]]  # by receiver
 
 
+_flushing = threading.Lock()  # of this process
+
+
 def flush(now: datetime) -> int:
-    """Writes what is to be told now. The number of groups that were looked at."""
+    """Writes what is to be told now. The number of groups that were looked at.
+
+    In a storm it may take longer than the time to the next one: that one leaves the work to it.
+    """
+    if not _flushing.acquire(blocking=False):
+        return 0
+    try:
+        return _flush_due(now)
+    finally:
+        _flushing.release()
+
+
+def _flush_due(now: datetime) -> int:
     looked_at = 0
     circumstances: _Circumstances | None = None
     for _ in range(CLAIMS_MAX):

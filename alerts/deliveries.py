@@ -113,6 +113,7 @@ def _acknowledges(channel: Channel) -> bool:
 def claim(now: datetime) -> list[Claimed]:
     """Takes what is due, as much as channels may be told now. Nobody else gets it before its lease ends."""
     at = clock.micros(now)
+    _set_right(now)
     ids = list(_due(at).order_by().values_list("channel", flat=True).distinct()[:CHANNELS_MAX])
     if not ids:
         return []
@@ -126,6 +127,13 @@ def claim(now: datetime) -> list[Claimed]:
             else:
                 _claim_of(channel, token, now)
     return _claimed(token)
+
+
+def _set_right(now: datetime) -> None:
+    """A clock that was set back: what was written before that shall not wait until it has caught up."""
+    ahead = Delivery.objects.filter(due_at__gt=clock.micros(now), claim="", created_at__gt=now + MINUTE)
+    if ahead.exists():
+        ahead.update(due_at=clock.micros(now))
 
 
 def _due(at: int) -> QuerySet[Delivery]:
@@ -145,7 +153,9 @@ def _claim_of(channel: Channel, token: str, now: datetime) -> None:
     at = clock.micros(now)
     due = _due(at).filter(channel=channel)
     under_way = Delivery.objects.filter(channel=channel, due_at__gt=at).exclude(claim="").count()
-    recent = Delivery.objects.filter(channel=channel, finished_at__gt=now - MINUTE, took_ms__isnull=False)
+    # Not what is ahead of a clock that was set back.
+    sent = Delivery.objects.filter(channel=channel, finished_at__lte=now + MINUTE, took_ms__isnull=False)
+    recent = sent.filter(finished_at__gt=now - MINUTE)
     free = channel.rate_max - recent.count() - under_way
     if free <= 0:
         first = recent.aggregate(first=Min("finished_at"))["first"] or now

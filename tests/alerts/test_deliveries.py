@@ -111,6 +111,25 @@ def test_of_an_incident_itself_a_channel_is_told_in_order(database: str) -> None
     assert {each.pk for each in deliveries.claim(NOW)} == {first.pk, other.pk}
 
 
+def test_a_clock_that_was_set_back_keeps_nobody_waiting() -> None:
+    there = channel(rate_max=1)
+    due(there)
+    [sent] = deliveries.claim(NOW)
+    record(sent)
+    [row] = due(there)
+    hour_ago = NOW - timedelta(hours=1)
+    assert [each.pk for each in deliveries.claim(hour_ago)] == [row.pk]
+
+
+def test_a_clock_that_was_set_forward_sends_nothing_twice_that_is_finished() -> None:
+    there = channel()
+    for _ in range(2):
+        due(there)
+    for each in deliveries.claim(NOW):
+        record(each)
+    assert deliveries.claim(NOW + timedelta(hours=1)) == []
+
+
 def test_what_was_not_begun_is_handed_back() -> None:
     [row] = due(channel())
     deliveries.release(deliveries.claim(NOW))

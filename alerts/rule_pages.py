@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext_lazy as _
 
-from alerts import rules_yaml
+from alerts import packs, rules_yaml
 from alerts.models import AlertRule
 from core.pages import shell
 from core.secrets import SecretError, decrypt, encrypt
@@ -31,6 +31,9 @@ def bring(request: HttpRequest) -> HttpResponse:
         return HttpResponseNotAllowed(METHODS)
     if "token" in request.POST:
         return _carry_out(request)
+    if "missing" in request.POST:
+        messages.success(request, _("Rules brought back: %(done)d.") % {"done": packs.install()})
+        return redirect(LIST)
     form = YamlForm(request.POST or None, request.FILES or None)
     if request.method != "POST" or not form.is_valid():
         return _import_page(request, form=form)

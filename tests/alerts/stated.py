@@ -59,7 +59,9 @@ def check(config: Config) -> None:
 
 
 @pytest.fixture(name="stated")
-def stated_condition(monkeypatch: pytest.MonkeyPatch) -> Stated:
+def stated_condition(db: None, monkeypatch: pytest.MonkeyPatch) -> Stated:
+    """Rules that come with Pharos are not there."""
+    AlertRule.objects.all().delete()
     made = Stated()
     module = ModuleType(f"alerts.conditions.{KIND}")
     module.__dict__.update(

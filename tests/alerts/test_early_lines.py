@@ -22,7 +22,8 @@ DUE = clock.micros(NOW + timedelta(seconds=10))
 
 
 @pytest.fixture(autouse=True)
-def _from_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+def _from_the_beginning(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    AlertRule.objects.all().delete()
     monkeypatch.setattr(early_lines, "_seen", early_lines._Seen())
     early_lines.rules()
 

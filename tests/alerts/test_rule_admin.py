@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from alerts import rules
+from alerts import conditions, packs, rules
+from alerts.condition_help import help_for
 from alerts.models import Alert, AlertRule, Receiver
 from tests.alerts.stated import KIND, MEASURED, Stated, found, rule, stated_condition  # noqa: F401 - a fixture
 
@@ -80,13 +82,12 @@ def test_the_fields_of_another_kind_are_fetched(admin: Client) -> None:
     assert "limit_critical" in text(admin.get(f"{RULES}add/?kind={MEASURED}"))
 
 
-@pytest.mark.parametrize(
-    "kind", ["log_count", "log_ratio", "log_distinct", "service_down", "service_latency", "certificate"]
-)
-def test_every_kind_has_its_form(admin: Client, kind: str) -> None:
+@pytest.mark.parametrize("kind", [*conditions.CONDITIONS])
+def test_every_kind_has_its_form_and_says_what_its_settings_mean(admin: Client, kind: str) -> None:
     page = text(admin.get(f"{RULES}add/?kind={kind}"))
-    assert 'class="kind-fields' in page or "kind-fields" in page
-    assert 'name="option_' in page
+    names = [field.name for field in msgspec.structs.fields(conditions.condition(kind).Config)]
+    assert all(f'name="option_{name}"' in page for name in names)
+    assert [name for name in names if not help_for(kind, name, secret=False)] == []
 
 
 @pytest.mark.parametrize(
@@ -216,6 +217,19 @@ def test_a_rule_is_evaluated_now(admin: Client, stated: Stated) -> None:
     stated.found["it"] = found("worker")
     act(admin, "evaluate_now", one)
     assert Alert.objects.get().labels["service"] == "worker"
+
+
+def test_rules_that_come_with_pharos_are_restored_and_brought_back(admin: Client) -> None:
+    packs.install()
+    one = AlertRule.objects.get(name="ServiceDown")
+    severity = one.severity
+    AlertRule.objects.filter(pk=one.pk).update(severity="info")
+    assert "Restored: 1. Rules that did not come with Pharos stay." in text(act(admin, "restore", one, rule("Own")))
+    one.refresh_from_db()
+    assert one.severity == severity
+    one.delete()
+    assert "Rules brought back: 1." in text(admin.post(f"{RULES}import/", {"missing": "1"}, follow=True))
+    assert AlertRule.objects.filter(name="ServiceDown").exists()
 
 
 # --- Files -----------------------------------------------------------------------------------------------------------

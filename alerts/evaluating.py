@@ -16,7 +16,7 @@ import math
 import threading
 import time
 import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -37,7 +37,6 @@ from core import bulk, clock
 LEASE: Final = 60 * clock.SECOND  # µs for which a claim lasts
 BUDGET: Final = 5.0  # seconds of one tick: what it did not come to is handed back
 TURN: Final = 20  # rules that are taken at once
-EARLY_MAX: Final = 500
 SETTLE_EVERY: Final = 30 * clock.SECOND
 VALUES_MAX: Final = 20  # that a rule keeps to show
 GOLDEN: Final = 0.6180339887498949  # multiples of it, modulo 1, are spread evenly, however many there are
@@ -71,7 +70,7 @@ def _evaluate_early(at: int, now: datetime, known: Facts) -> int:
         woken = early.rules()
         if not woken:
             return 0
-        claimed = _claim(Q(pk__in=woken, due_at__gt=at, claim=""), at, EARLY_MAX)
+        claimed = _claim(_asleep(list(_restless(woken, at, now, known)), at), at, None)
         return _evaluate_all(claimed, now, known, time.monotonic() + BUDGET)
     finally:
         _early.release()
@@ -172,39 +171,75 @@ def _evaluate_all(claimed: Claimed, now: datetime, known: Facts, until: float) -
         return 0
     rows = _active(claimed.due)
     left = dict(claimed.due)
+    quiet: list[tuple[AlertRule, dict[str, Any]]] = []
     for rule in AlertRule.objects.filter(pk__in=claimed.due, claim=claimed.token).defer(*UNUSED):
         if time.monotonic() > until:
             break
-        due = left.pop(rule.pk)
+        due, alerts = left.pop(rule.pk), rows.get(rule.pk, [])
         try:
-            _evaluate(rule, due, rows.get(rule.pk, []), known, now)
+            kept, changes = _look(rule, due, alerts, known, now)
+            if changes:
+                with transaction.atomic():
+                    if _mine(rule).update(**kept):
+                        _write(rule, alerts, changes, now)
+            else:
+                quiet.append((rule, kept))
         except Exception:
             # The others shall not suffer. It is due again when its lease ends.
             log.exception("Rule %s could not be evaluated", rule)
-    for pk, due in left.items():
-        AlertRule.objects.filter(pk=pk, claim=claimed.token).update(claim="", due_at=due)
+    with transaction.atomic():
+        for rule, kept in quiet:
+            _mine(rule).update(**kept)
+        for pk, due in left.items():
+            AlertRule.objects.filter(pk=pk, claim=claimed.token).update(claim="", due_at=due)
     return len(claimed.due) - len(left)
 
 
-def _evaluate(rule: AlertRule, due: int, rows: Sequence[Alert], known: Facts, now: datetime) -> None:
+def _look(
+    rule: AlertRule, due: int, rows: Sequence[Alert], known: Facts, now: datetime
+) -> tuple[dict[str, Any], Sequence[Change]]:
+    """What the rule keeps of it, and what becomes of its alerts."""
     at = clock.micros(now)
     began = time.perf_counter_ns()
     kept: dict[str, Any] = {"claim": "", "due_at": next_due(rule, due, at)}
     try:
-        spec = spec_of(rule)
-        measured = measure(rule, known)
+        measured, found = _step(rule, rows, known, now)
     except ConditionError as error:
         if rule.error != (said := str(error)[:500]):
             log.warning("Rule %s can't be evaluated: %s", rule, said)
-        _mine(rule).update(**kept, error=said, took_us=_took(began))
-        return
-    before = clock.moment(rule.evaluated_at) if rule.evaluated_at else None
-    found = evaluation.step(spec, map(episode_of, rows), measured, now, before)
+        return kept | {"error": said, "took_us": _took(began)}, ()
     kept |= {"evaluated_at": at, "took_us": _took(began), "error": ""}
     kept |= {"note": _note(rule, measured, found, len(rows), now), "values": _values(measured)}
-    with transaction.atomic():
-        if _mine(rule).update(**kept):
-            _write(rule, rows, found.changes, now)
+    return kept, found.changes
+
+
+def _step(rule: AlertRule, rows: Sequence[Alert], known: Facts, now: datetime) -> tuple[Measured, evaluation.Step]:
+    """Raises ConditionError."""
+    spec, measured = spec_of(rule), measure(rule, known)
+    before = clock.moment(rule.evaluated_at) if rule.evaluated_at else None
+    return measured, evaluation.step(spec, map(episode_of, rows), measured, now, before)
+
+
+def _restless(rules: Collection[int], at: int, now: datetime, known: Facts) -> Iterator[int]:
+    """Those of the rules whose alerts would change now. Writes nothing: of those that are woken most sleep on."""
+    until = time.monotonic() + BUDGET
+    rows = _active(rules)
+    for rule in AlertRule.objects.filter(_asleep(rules, at), enabled=True).defer(*UNUSED):
+        if time.monotonic() > until:
+            return
+        try:
+            _, found = _step(rule, rows.get(rule.pk, []), known, now)
+        except ConditionError:
+            continue  # it says so when it has its turn
+        except Exception:
+            log.exception("Rule %s could not be evaluated", rule)
+            continue
+        if any(change.verb != Verb.STAY for change in found.changes):
+            yield rule.pk
+
+
+def _asleep(rules: Collection[int], at: int) -> Q:
+    return Q(pk__in=rules, due_at__gt=at, claim="")
 
 
 def _mine(rule: AlertRule) -> QuerySet[AlertRule]:

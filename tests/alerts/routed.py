@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from alerts import dispatch
 from alerts.labels import fingerprint
-from alerts.models import Alert, Channel, Delivery, Group, Receiver, Route
+from alerts.models import Alert, Channel, Delivery, EscalationPolicy, Group, Receiver, Route
 from alerts.models.alerts import State
 from core import clock
 
@@ -30,6 +30,7 @@ class Told(NamedTuple):
 def no_routes() -> None:
     """Takes away those that Pharos begins with."""
     Route.objects.all().delete()
+    EscalationPolicy.objects.all().delete()
     Receiver.objects.all().delete()
 
 

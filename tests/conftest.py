@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import hypothesis
 import pytest
 import redis
 from django.conf import settings
@@ -21,6 +22,11 @@ PARTS: dict[str, tuple[Callable[[], bool], str]] = {
     "alertmanager": (lambda: servers.program("prometheus-alertmanager") is not None, servers.NO_ALERTMANAGER),
     "node": (servers.node, servers.NO_NODE),
 }
+
+
+# Machines are noisy: how long an example takes is no property of the code.
+hypothesis.settings.register_profile("noisy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("noisy")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -17,7 +17,7 @@ from accounts.models import Scope
 from alerts import silences
 from alerts.alertmanager import api, received, wire
 from alerts.labels import fingerprint
-from alerts.models import Alert, AlertRule, InhibitRule, Member, Receiver, Route, Silence
+from alerts.models import Alert, AlertRule, EscalationPolicy, InhibitRule, Member, Receiver, Route, Silence
 from alerts.models.alerts import State
 
 pytestmark = pytest.mark.django_db
@@ -31,6 +31,7 @@ READING = ["alerts", "alerts/groups", "silences", "receivers", "status", "silenc
 def routes() -> None:
     """Critical alerts go to `page`, all others to `chat`."""
     Route.objects.all().delete()
+    EscalationPolicy.objects.all().delete()
     InhibitRule.objects.all().delete()
     Receiver.objects.all().delete()
     page, chat = (Receiver.objects.create(name=name) for name in ("page", "chat"))

@@ -18,7 +18,7 @@ from alerts import policy
 from alerts.alertmanager import channels, config, exporting, importing
 from alerts.alertmanager.config import ConfigError
 from alerts.alertmanager.importing import DROP, LEAVE, MODIFY
-from alerts.models import Channel, InhibitRule, MuteTime, Receiver, Route
+from alerts.models import Channel, EscalationPolicy, InhibitRule, MuteTime, Receiver, Route
 from alerts.routing import Tree
 
 pytestmark = pytest.mark.django_db
@@ -92,6 +92,7 @@ mute_time_intervals:
 @pytest.fixture(autouse=True)
 def nothing() -> None:
     Route.objects.all().delete()
+    EscalationPolicy.objects.all().delete()
     Receiver.objects.all().delete()
     InhibitRule.objects.all().delete()
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -309,6 +309,7 @@ def test_the_alerts_of_a_rule_that_is_switched_off_end() -> None:
 
 NAMES = st.lists(st.sampled_from("abc"), max_size=3, unique=True)
 MEASURED = st.one_of(st.just(NONE), NAMES.map(lambda names: services(*names)))
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # others use the machine, too
 SPECS = {
     "pending_for": st.sampled_from([0, 15, 40]),
     "keep_firing_for": st.sampled_from([0, 15, 40]),
@@ -317,6 +318,7 @@ SPECS = {
 }
 
 
+@UNHURRIED
 @given(
     st.fixed_dictionaries(SPECS), st.lists(st.tuples(st.sampled_from([5, 15, 20, HOUR, -HOUR]), MEASURED), max_size=30)
 )
@@ -345,6 +347,7 @@ def test_an_alert_lives_once_from_its_beginning_to_its_end(
         assert len(rule.alerts) <= rule.spec.alerts_max
 
 
+@UNHURRIED
 @given(st.lists(st.tuples(st.sampled_from([5, 15, 20, 59]), st.booleans()), min_size=1, max_size=40))
 def test_without_gaps_it_fires_exactly_when_it_was_true_for_long_enough(looks: Sequence[tuple[int, bool]]) -> None:
     rule = Looks(pending_for=40)

@@ -23,10 +23,9 @@ SIZE: Final = (1280, 860)
 PICTURES: Final = {
     "overview": ("/", "", False),
     "logs": ("/logs/?q=level%3Aerror", "", True),
-    "services": ("/services/", "", False),
     "service": ("/services/", ".watched a", True),
     "incidents": ("/incidents/", "", False),
-    "incident": ("/incidents/", "main td a, main li a", False),
+    "incident": ("/incidents/", "[id^=incident-] a[href^='/incidents/']", False),
 }
 
 

@@ -272,7 +272,9 @@ def counts(
         for pk, found in fresh([block for block in blocks if block.pk not in known]):
             known[pk] = found
             size += len(found)
-            stop.late = stop.late or (most is not None and size > most)
+            if most is not None and size > most:
+                stop.late = True
+                break
         every = chain.from_iterable(known.get(block.pk, ()) for block in blocks)
         return Counts(step, [each for each in every if start <= each[0] < end], complete=not stop.late)
 

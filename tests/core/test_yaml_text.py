@@ -26,7 +26,7 @@ def test_values_are_texts_as_they_are_written() -> None:
         ("a: &x [1]\nb: *x", "line 1: expected no anchors"),
         ("[" * 30 + "]" * 30, "line 1: expected at most 20 levels"),
         ("a:\n - b\n c", "line 3: expected YAML: "),
-        ("a: [b\n", "line 1: expected YAML: "),
+        ("a: [b", "line 1: expected YAML: "),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line(text: str, sentence: str) -> None:

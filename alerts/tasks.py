@@ -28,6 +28,7 @@ SLOW_PARTS: Final = (
 PRUNE_BUDGET: Final = 20.0  # seconds of each hour
 
 log = logging.getLogger(__name__)
+_failing: set[str] = set()  # parts whose last run failed: what fails each second is said once
 
 
 @shared_task
@@ -58,7 +59,16 @@ def _run(parts: Sequence[tuple[str, str]]) -> None:
     """Each part by itself: what fails in one holds up none of the others."""
     now = timezone.now()
     for module, name in parts:
+        part = f"{module}.{name}"
         try:
             getattr(import_module(module), name)(now)
-        except Exception:
-            log.exception("%s.%s failed", module, name)
+        except Exception as error:
+            if part in _failing:
+                log.debug("%s failed again: %s", part, error)
+            else:
+                log.exception("%s failed, and is tried again until it works", part)
+            _failing.add(part)
+        else:
+            if part in _failing:
+                log.info("%s works again", part)
+            _failing.discard(part)

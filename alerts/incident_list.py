@@ -14,7 +14,7 @@ from django.http import QueryDict
 
 from alerts.models import AlertRule, Incident
 from alerts.models.incidents import Status
-from alerts.severity import Severity
+from alerts.severity import RANK, Severity
 from services.models import Service
 
 ROWS_MAX: Final = 50  # on a page
@@ -86,8 +86,8 @@ def look(wanted: Wanted, now: datetime) -> Listing:
 
 
 def active(most: int) -> Listing:
-    """Those that are not over, at most `most` of them."""
-    unresolved = Incident.objects.exclude(status=Status.RESOLVED).order_by("-opened_at", "-pk")
+    """Those that are not over, at most `most` of them: open ones first, the worst first."""
+    unresolved = Incident.objects.exclude(status=Status.RESOLVED).order_by(RANK, "-opened_at", "-pk")
     return _look(unresolved, [Status.OPEN, Status.ACKNOWLEDGED], 1, most)
 
 

@@ -277,3 +277,13 @@ def test_the_start_page_shows_incidents_that_are_not_over_with_their_buttons(ali
     ):
         assert word in page, word
     assert "third" not in page
+
+
+def test_the_start_page_shows_open_ones_first_and_the_worst_of_them_first() -> None:
+    for title, severity, status in (
+        ("seen to", "critical", Status.ACKNOWLEDGED), ("worst", "critical", Status.OPEN), ("least", "low", Status.OPEN),
+        ("newer", "high", Status.OPEN), ("over", "critical", Status.RESOLVED),
+    ):  # fmt: skip
+        made.incident(title, status, severity=severity)
+    assert [row.title for row in incident_list.active(10).rows] == ["worst", "newer", "least", "seen to"]
+    assert [row.title for row in incident_list.active(1).rows] == ["worst"]

@@ -196,6 +196,13 @@ def reopen(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @never_cache
 @requires(RESPOND)
+def escalate(request: HttpRequest, pk: int) -> HttpResponse:
+    return _done(request, pk, Verb.ESCALATE, incidents.escalate, text=request.POST.get("text", ""))
+
+
+@require_POST
+@never_cache
+@requires(RESPOND)
 def comment(request: HttpRequest, pk: int) -> HttpResponse:
     return _done(request, pk, Verb.COMMENT, incidents.comment, text=request.POST.get("text", ""))
 

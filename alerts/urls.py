@@ -16,6 +16,7 @@ urlpatterns = [
     path("incidents/<int:pk>/unacknowledge/", incident_views.unacknowledge, name="unacknowledge"),
     path("incidents/<int:pk>/resolve/", incident_views.resolve, name="resolve"),
     path("incidents/<int:pk>/reopen/", incident_views.reopen, name="reopen"),
+    path("incidents/<int:pk>/escalate/", incident_views.escalate, name="escalate"),
     path("incidents/<int:pk>/assign/", incident_views.assign, name="assign"),
     path("incidents/<int:pk>/comment/", incident_views.comment, name="comment"),
     path("incidents/<int:pk>/tick/", incident_views.tick, name="tick"),

@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from alerts import evidence_shown, incident_page
-from alerts.models import Evidence, Incident, Silence
+from alerts.models import Delivery, EscalationPolicy, EscalationStep, Evidence, Incident, Silence
 from alerts.models.incidents import Status, Verb, Via
 from core import clock
 from logs.records import Level
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db(databases="__all__")
 
 HTMX = {"HX-Request": "true"}
 RIGHTS = ("view_incident", "respond_incident", "add_silence", "read_records", "view_service")
-VERBS = ("acknowledge", "unacknowledge", "resolve", "reopen", "assign", "comment", "tick", "silence")
+VERBS = ("acknowledge", "unacknowledge", "resolve", "reopen", "escalate", "assign", "comment", "tick", "silence")
 
 
 @pytest.fixture
@@ -131,6 +131,21 @@ def test_two_people_acknowledge_and_the_second_reads_who_was_faster(alice: Clien
     assert "acknowledged by bob already" in said
     alice.post(f"/incidents/{incident.pk}/acknowledge/")
     assert "acknowledged by bob already" in page_of(alice, incident)
+
+
+def test_it_is_escalated_where_there_is_somebody_to_tell(alice: Client) -> None:
+    alone = made.incident("alone")
+    assert "Escalate</button>" not in page_of(alice, alone)
+    assert "neither its rule nor its route has one" in text_of(
+        alice.post(f"/incidents/{alone.pk}/escalate/", headers=HTMX)
+    )
+    policy = EscalationPolicy.objects.create(name="night")
+    EscalationStep.objects.create(policy=policy, after=300, receiver=made.channel().receiver)
+    incident = made.incident("with one", escalation=policy)
+    assert "Escalate</button>" in page_of(alice, incident)
+    assert text_of(alice.post(f"/incidents/{incident.pk}/escalate/", {"text": "it spreads"}, headers=HTMX)) == ""
+    assert incident.events.get(verb="escalate").actor == "alice"
+    assert Delivery.objects.filter(incident=incident, reason="escalation").count() == 1
 
 
 def test_it_is_resolved_with_words_reopened_and_open_again(alice: Client) -> None:

@@ -94,7 +94,6 @@ def test_several_are_acknowledged_with_the_keyboard(page: Page, product: Product
     rows = page.locator("#rows tr")
     expect(rows).to_have_count(3)
     expect(page).to_have_url(re.compile(f"q={name}$"))
-    page.keyboard.press("Escape")
     page.locator("#find").blur()
     for key in "jxjx":
         page.keyboard.press(key)

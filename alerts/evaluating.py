@@ -26,7 +26,7 @@ from django.db.models import BigIntegerField, F, Q, QuerySet
 from django.db.models.functions import Cast
 from django.utils import timezone
 
-from alerts import conditions, dispatch, early, evaluation, facts, templating, thresholds
+from alerts import conditions, dispatch, early, evaluation, facts, reach, templating, thresholds
 from alerts.conditions import ConditionError, Facts, Measured
 from alerts.evaluation import Change, Episode, Spec, Verb
 from alerts.models import Alert, AlertRule
@@ -38,7 +38,6 @@ LEASE: Final = 60 * clock.SECOND  # µs for which a claim lasts
 BUDGET: Final = 5.0  # seconds of one tick: what it did not come to is handed back
 TURN: Final = 20  # rules that are taken at once
 SETTLE_EVERY: Final = 30 * clock.SECOND
-VALUES_MAX: Final = 20  # that a rule keeps to show
 GOLDEN: Final = 0.6180339887498949  # multiples of it, modulo 1, are spread evenly, however many there are
 UNUSED: Final = ("what", "impact", "diagnosis", "resolution", "escalating", "comment")  # of a rule: long
 WORDED: Final = ("state", "value", "active_at", "fired_at", "true_at", "resolved_at", "annotations")
@@ -275,7 +274,7 @@ def spec_of(rule: AlertRule) -> Spec:
 
 
 def _values(measured: Measured) -> list[Any]:
-    return [[each.labels, each.value] for each in measured.samples[:VALUES_MAX] if math.isfinite(each.value)]
+    return [[each.labels, each.value] for each in measured.samples[: reach.VALUES_MAX] if math.isfinite(each.value)]
 
 
 NO_DATA: Final = "no data since"

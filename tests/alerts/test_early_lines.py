@@ -69,7 +69,7 @@ def test_a_query_that_can_not_be_read_holds_up_no_other() -> None:
 
 
 def test_of_many_those_that_lines_match_rarely_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(early_lines, "RULES_MAX", 2)
+    monkeypatch.setattr(early_lines, "WORK_MAX", 2 * early_lines.FIRST_WORK - 1)
     noisy = {rule("hello", f"noisy {number}") for number in range(5)}
     for _ in range(3):
         assert came() < noisy
@@ -78,11 +78,29 @@ def test_of_many_those_that_lines_match_rarely_go_first(monkeypatch: pytest.Monk
 
 
 def test_those_that_lines_match_all_the_time_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(early_lines, "RULES_MAX", 1)
+    monkeypatch.setattr(early_lines, "WORK_MAX", 0)
     noisy = {rule("hello", f"noisy {number}") for number in range(3)}
     for _ in range(40):
         came()
     assert came() | came() | came() == noisy
+
+
+def test_a_rule_that_is_far_from_its_limit_sleeps_until_enough_lines_came() -> None:
+    limits = [{"severity": "high", "value": 3}]
+    far = rule("hello", thresholds=limits, values=[[{}, 1]], evaluated_at=1)
+    assert came() == came() == set()
+    assert came() == {far}
+    # It was evaluated, while the last of them came perhaps.
+    AlertRule.objects.update(values=[[{}, 2]], evaluated_at=2)
+    assert came() == {far}
+    AlertRule.objects.update(values=[[{}, 0]], evaluated_at=3)
+    assert came() == set()
+
+
+def test_of_lines_that_were_not_all_read_nothing_is_concluded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(early_lines, "LINES_MAX", 1)
+    far = rule("hello", thresholds=[{"severity": "high", "value": 100}], evaluated_at=1)
+    assert came() == {far}
 
 
 def test_it_takes_no_longer_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:

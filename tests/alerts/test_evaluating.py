@@ -13,7 +13,7 @@ from django.db import connections
 from django.utils import timezone
 from pytest_django import Settings
 
-from alerts import dispatch, early, evaluating, tasks
+from alerts import dispatch, early, evaluating, reach, tasks
 from alerts.conditions import ConditionError, Measured, Sample
 from alerts.models import Alert, AlertRule
 from alerts.models.alerts import State
@@ -174,7 +174,7 @@ def test_of_many_values_a_rule_keeps_a_few_and_none_that_json_does_not_know(stat
     names = [str(number) for number in range(50)]
     stated.found["it"] = Measured([Sample({}, float("inf")), *found(*names).samples])
     evaluating.evaluate([one], at(0))
-    assert len(reread(one).values) == evaluating.VALUES_MAX - 1
+    assert len(reread(one).values) == reach.VALUES_MAX - 1
 
 
 def test_the_cap_is_told(stated: Stated) -> None:

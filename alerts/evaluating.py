@@ -55,28 +55,26 @@ class Claimed(msgspec.Struct, frozen=True):
     due: Mapping[int, int]  # by rule: when it was due, µs; 0 if it is new
 
 
-def run_due(now: datetime) -> int:
-    """Evaluates what something has just happened to, and what is due. The number of rules."""
-    at, known = clock.micros(now), facts.Facts(now)
-    _settle(at, now)
-    return _evaluate_early(at, now, known) + _evaluate_due(at, now, known)
-
-
-def _evaluate_early(at: int, now: datetime, known: Facts) -> int:
+def run_early(now: datetime) -> int:
+    """Evaluates what something has just happened to, whether it is due or not. The number of rules."""
     if not _early.acquire(blocking=False):
         return 0
     try:
         woken = early.rules()
         if not woken:
             return 0
+        at, known = clock.micros(now), facts.Facts(now)
         claimed = _claim(_asleep(list(_restless(woken, at, now, known)), at), at, None)
         return _evaluate_all(claimed, now, known, time.monotonic() + BUDGET)
     finally:
         _early.release()
 
 
-def _evaluate_due(at: int, now: datetime, known: Facts) -> int:
-    """A few at a time: nobody else waits for those that it does not come to."""
+def run_due(now: datetime) -> int:
+    """Evaluates what is due, a few at a time: nobody else waits for those that it does not come to. The number of
+    rules."""
+    at, known = clock.micros(now), facts.Facts(now)
+    _settle(at, now)
     if not _turns.acquire(blocking=False):
         return 0
     try:

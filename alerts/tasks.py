@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from datetime import datetime
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 from celery import shared_task
 from django.utils import timezone
 
+WOKEN: Final = ("alerts.evaluating", "run_early")
+TELLING: Final = (("alerts.dispatch", "flush"), ("alerts.sending", "send_due"))
 # In the order of an alert's way: what one of them finds, the next one takes in the same second.
 PARTS: Final = (
     ("alerts.evaluating", "run_due"),
@@ -40,12 +43,16 @@ def freeze_evidence() -> int:
 
 @shared_task
 def tick() -> None:
-    _run(PARTS)
+    now = timezone.now()
+    # Whoever waits for that does not wait for all rules whose turn it is.
+    if _run(WOKEN, now):
+        _run_all(TELLING, now)
+    _run_all(PARTS, now)
 
 
 @shared_task
 def watch() -> None:
-    _run(SLOW_PARTS)
+    _run_all(SLOW_PARTS, timezone.now())
 
 
 @shared_task
@@ -55,20 +62,24 @@ def prune() -> int:
     return retention.prune(timezone.now(), PRUNE_BUDGET)
 
 
-def _run(parts: Sequence[tuple[str, str]]) -> None:
-    """Each part by itself: what fails in one holds up none of the others."""
-    now = timezone.now()
-    for module, name in parts:
-        part = f"{module}.{name}"
-        try:
-            getattr(import_module(module), name)(now)
-        except Exception as error:
-            if part in _failing:
-                log.debug("%s failed again: %s", part, error)
-            else:
-                log.exception("%s failed, and is tried again until it works", part)
-            _failing.add(part)
+def _run_all(parts: Sequence[tuple[str, str]], now: datetime) -> None:
+    for part in parts:
+        _run(part, now)
+
+
+def _run(part: tuple[str, str], now: datetime) -> Any:
+    """What it returned. Each part by itself: what fails in one holds up none of the others."""
+    name = ".".join(part)
+    try:
+        found = getattr(import_module(part[0]), part[1])(now)
+    except Exception as error:
+        if name in _failing:
+            log.debug("%s failed again: %s", name, error)
         else:
-            if part in _failing:
-                log.info("%s works again", part)
-            _failing.discard(part)
+            log.exception("%s failed, and is tried again until it works", name)
+        _failing.add(name)
+        return None
+    if name in _failing:
+        log.info("%s works again", name)
+    _failing.discard(name)
+    return found

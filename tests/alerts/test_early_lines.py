@@ -120,7 +120,7 @@ def test_a_store_that_does_not_answer_holds_up_nothing(monkeypatch: pytest.Monke
 def test_a_line_fires_a_rule_whose_turn_is_far_away() -> None:
     rule("level:error")
     store(line(NOW, level="error"))
-    evaluating.run_due(NOW + timedelta(milliseconds=500))
+    evaluating.run_early(NOW + timedelta(milliseconds=500))
     assert Alert.objects.get().state == "firing"
     # It keeps its place.
     assert AlertRule.objects.get().due_at == DUE

@@ -25,6 +25,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             raise OSError("the database is away")
 
     for module, name in (
+        (evaluating, "run_early"),
         (evaluating, "run_due"),
         (received, "time_out"),
         (escalation, "run_due"),
@@ -40,9 +41,17 @@ def test_the_parts_after_one_that_fails_are_run(ran: list[str]) -> None:
     ran.append("broken")
     tasks.tick()
     assert ran[1:] == [
-        "alerts.evaluating.run_due", "alerts.alertmanager.received.time_out", "flush", "alerts.escalation.run_due",
-        "alerts.sending.send_due",
+        "alerts.evaluating.run_early", "alerts.evaluating.run_due", "alerts.alertmanager.received.time_out", "flush",
+        "alerts.escalation.run_due", "alerts.sending.send_due",
     ]  # fmt: skip
+
+
+def test_what_something_has_just_happened_to_is_told_before_all_others_have_their_turn(
+    ran: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluating, "run_early", lambda now: 1)
+    tasks.tick()
+    assert ran[:3] == ["flush", "alerts.sending.send_due", "alerts.evaluating.run_due"]
 
 
 def test_what_fails_each_second_is_said_once_and_so_is_its_end(

@@ -9,6 +9,7 @@ nothing was written, and the groups are due again when the lease ends.
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,7 +29,7 @@ from alerts.models.alerts import State
 from alerts.models.deliveries import Reason
 from alerts.models.incidents import Status
 from alerts.routing import Match, Options, Tree, Way
-from core import bulk, clock
+from core import bulk, clock, sqlite
 
 LEASE: Final = 60 * clock.SECOND
 GROUPS_MAX: Final = 1_000  # that one claim takes
@@ -208,8 +209,10 @@ def _flush_due(now: datetime) -> int:
             break
         circumstances = circumstances or _read(now)
         for batch in _batches(claimed):
+            began = time.monotonic()
             with transaction.atomic():
                 looked_at += _flush(batch, token, circumstances)
+            sqlite.give_way(Group, began)
     return looked_at
 
 

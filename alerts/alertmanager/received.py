@@ -6,21 +6,24 @@ goes on (`ends_at`). Alerts of our own rules are not touched by what others send
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 
 from alerts import dispatch, severity_names
 from alerts.alertmanager.wire import Given
 from alerts.labels import fingerprint
 from alerts.models import Alert
 from alerts.models.alerts import State
-from core import bulk
+from core import bulk, sqlite
 
 FIRING_MAX: Final = 20_000  # of all senders together
-AT_ONCE: Final = 500  # rows in one statement
+TOGETHER: Final = 100  # alerts in one transaction: others want to write, too
+AT_ONCE: Final = 500  # parameters of one statement
 REFRESHED: Final = ["annotations", "generator_url", "active_at", "fired_at", "true_at", "ends_at"]
 
 
@@ -31,16 +34,27 @@ class FullError(Exception):
 def take(given: Sequence[Given], now: datetime) -> int:
     """The number of those that have begun or ended. Raises FullError; then none was taken."""
     latest = {fingerprint(each.labels): each for each in given}
+    _refuse_too_many(latest, now)
+    keys = list(latest)
+    taken = 0
+    for at in range(0, len(keys), TOGETHER):
+        began = time.monotonic()
+        taken += _take_part({key: latest[key] for key in keys[at : at + TOGETHER]}, now)
+        sqlite.give_way(Alert, began)
+    return taken
+
+
+def _take_part(given: Mapping[str, Given], now: datetime) -> int:
     try:
-        return _take(latest, now)
+        return _take(given, now)
     except IntegrityError:
         # Two Prometheus servers of a pair have sent the same alert at once. Now it is there.
-        return _take(latest, now)
+        return _take(given, now)
 
 
 @transaction.atomic
 def _take(given: Mapping[str, Given], now: datetime) -> int:
-    known = {row.fingerprint: row for row in _active(given)}
+    known = {row.fingerprint: row for row in _active(given.keys()).select_for_update().order_by("pk")}
     made: list[Alert] = []
     refreshed: list[Alert] = []
     ended: list[Alert] = []
@@ -53,9 +67,7 @@ def _take(given: Mapping[str, Given], now: datetime) -> int:
         elif row.rule_id is None:
             _refresh(row, each, now)
             (ended if row.state == State.RESOLVED else refreshed).append(row)
-    if made:
-        _refuse_too_many(len(made))
-    Alert.objects.bulk_create(made, batch_size=AT_ONCE)
+    Alert.objects.bulk_create(made)
     bulk.update(refreshed, REFRESHED)
     bulk.update(ended, [*REFRESHED, "state", "resolved_at"])
     if made or ended:
@@ -63,18 +75,20 @@ def _take(given: Mapping[str, Given], now: datetime) -> int:
     return len(made) + len(ended)
 
 
-def _active(keys: Iterable[str]) -> list[Alert]:
+def _active(keys: Collection[str]) -> QuerySet[Alert]:
     """Those of them that are not over."""
-    rows = Alert.objects.exclude(state=State.RESOLVED).select_for_update().order_by("pk")
-    wanted = list(keys)
-    return [
-        row for at in range(0, len(wanted), AT_ONCE) for row in rows.filter(fingerprint__in=wanted[at : at + AT_ONCE])
-    ]
+    return Alert.objects.exclude(state=State.RESOLVED).filter(fingerprint__in=keys)
 
 
-def _refuse_too_many(more: int) -> None:
+def _refuse_too_many(given: Mapping[str, Given], now: datetime) -> None:
+    firing = [key for key, each in given.items() if each.ends_at > now]
     there = Alert.objects.filter(rule=None, state=State.FIRING).count()
-    if there + more > FIRING_MAX:
+    if there + len(firing) <= FIRING_MAX:
+        return
+    more = len(firing)
+    for at in range(0, len(firing), AT_ONCE):
+        more -= _active(firing[at : at + AT_ONCE]).count()
+    if more and there + more > FIRING_MAX:
         raise FullError(
             f"{there:,} alerts of others fire, and at most {FIRING_MAX:,} are kept: these {more:,} are refused"
         )

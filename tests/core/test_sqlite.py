@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connections, transaction
 from django.db.backends.sqlite3.base import DatabaseWrapper
+
+from core import sqlite
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "logs"])
 
@@ -44,3 +48,19 @@ def test_a_reader_opens_its_database_while_somebody_writes(alias: str) -> None:
             assert answer(reader, "schema_version")
     finally:
         reader.close()
+
+
+@pytest.mark.parametrize(
+    ("took", "inside", "vendor", "pauses"),
+    [(1.0, False, "sqlite", 1), (0.0, False, "sqlite", 0), (1.0, True, "sqlite", 0), (1.0, False, "postgresql", 0)],
+)
+def test_who_has_written_for_long_leaves_others_the_time_to_try_again(
+    monkeypatch: pytest.MonkeyPatch, took: float, inside: bool, vendor: str, pauses: int
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(sqlite.time, "sleep", slept.append)
+    monkeypatch.setattr(type(connections["default"]), "vendor", vendor)
+    monkeypatch.setattr(connections["default"], "in_atomic_block", inside)
+    sqlite.give_way(User, time.monotonic() - took)
+    monkeypatch.undo()
+    assert slept == [sqlite.PAUSE] * pauses

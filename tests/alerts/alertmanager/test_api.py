@@ -253,6 +253,19 @@ def test_a_body_is_bounded(client: Client, sender: dict[str, str], monkeypatch: 
     assert (answer.status_code, answer.json()) == (400, "expected at most 10 bytes: send fewer at once")
 
 
+def test_many_alerts_are_taken_in_several_transactions(
+    client: Client, sender: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(received, "TOGETHER", 2)
+    several = [{"labels": DOWN | {"instance": str(number)}} for number in range(5)]
+    assert post(client, "alerts", [*several, several[0]], sender).status_code == 200
+    assert Alert.objects.count() == 5
+    monkeypatch.setattr(received, "FIRING_MAX", 6)
+    more = [{"labels": DOWN | {"instance": str(number)}} for number in range(4, 7)]
+    assert post(client, "alerts", more, sender).status_code == 429
+    assert Alert.objects.count() == 5
+
+
 def test_too_many_alerts_are_refused(client: Client, sender: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(received, "FIRING_MAX", 1)
     assert post(client, "alerts", [{"labels": DOWN}], sender).status_code == 200

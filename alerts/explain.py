@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 from django.db.models import Q, QuerySet
@@ -24,6 +24,8 @@ from services.durations import words
 DELIVERIES_MAX: Final = 20  # of one way
 LOOKED_AT_MAX: Final = 100  # deliveries of a group: not all of them are of this alert
 
+Sentence: TypeAlias = Sequence[str | datetime]  # in pieces: only the page knows the zone of its reader
+
 
 class Stage(StrEnum):
     RULE = "rule"
@@ -38,7 +40,7 @@ class Stage(StrEnum):
 class Step(msgspec.Struct, frozen=True):
     stage: Stage
     ok: bool  # False: here it stops
-    text: str  # a sentence
+    text: Sentence
     receiver: str = ""  # of the way that it belongs to
     # What it is about, for links.
     rule: int | None = None
@@ -66,7 +68,7 @@ def explain(alert: Alert, now: datetime) -> Explanation:
     steps = [_rule(alert, now), _inhibited(alert), _silenced(alert, now)]
     matches = dispatch.matches_of([alert])[0]
     if not matches:
-        steps.append(Step(Stage.ROUTE, False, "There are no routes: nobody is told of anything."))
+        steps.append(Step(Stage.ROUTE, False, ["There are no routes: nobody is told of anything."]))
     for match in matches:
         steps += _way(alert, match, now)
     return Explanation(steps)
@@ -74,35 +76,34 @@ def explain(alert: Alert, now: datetime) -> Explanation:
 
 def _rule(alert: Alert, now: datetime) -> Step:
     whose = f"The rule {alert.rule}" if alert.rule else "Somebody else"
-    found = f"{whose} finds it true since {_clock(alert.active_at)}"
+    found = f"{whose} finds it true since "
     if alert.state == State.PENDING:
         wait = alert.rule.pending_for if alert.rule else 0.0
         left = wait - (now - alert.active_at).total_seconds()
-        return Step(
-            Stage.RULE, False, f"{found}: it fires in {words(left)}, if it is true until then.", rule=alert.rule_id
-        )
+        text = [found, alert.active_at, f": it fires in {words(left)}, if it is true until then."]
+        return Step(Stage.RULE, False, text, rule=alert.rule_id)
     if alert.state == State.RESOLVED and alert.resolved_at:
-        text = f"{whose} found it true from {_clock(alert.active_at)} to {_clock(alert.resolved_at)}."
+        text = [f"{whose} found it true from ", alert.active_at, " to ", alert.resolved_at, "."]
         return Step(Stage.RULE, True, text, rule=alert.rule_id)
-    return Step(Stage.RULE, True, f"{found}: it fires.", rule=alert.rule_id)
+    return Step(Stage.RULE, True, [found, alert.active_at, ": it fires."], rule=alert.rule_id)
 
 
 def _inhibited(alert: Alert) -> Step:
     found = Inhibitor.load().by(alert.labels, alert.severity)
     if found is None:
-        return Step(Stage.INHIBITED, True, "No other alert keeps it quiet.")
+        return Step(Stage.INHIBITED, True, ["No other alert keeps it quiet."])
     name = found.source.labels.get("alertname", "An alert")
     text = f"{name} ({found.source.severity}) keeps it quiet while it fires, by “{found.rule}”."
-    return Step(Stage.INHIBITED, False, text, alert=found.source.id)
+    return Step(Stage.INHIBITED, False, [text], alert=found.source.id)
 
 
 def _silenced(alert: Alert, now: datetime) -> Step:
     found = silences.by(silences.active(now), alert.labels)
     if not found:
-        return Step(Stage.SILENCED, True, "No silence hits it.")
+        return Step(Stage.SILENCED, True, ["No silence hits it."])
     longest = found[0]
-    text = f"A silence of {longest.created_by} keeps it quiet until {_clock(longest.ends_at)}: {longest.comment}"
-    return Step(Stage.SILENCED, False, text, silence=str(longest.pk))
+    by, why = f"A silence of {longest.created_by} keeps it quiet until ", f": {longest.comment}"
+    return Step(Stage.SILENCED, False, [by, longest.ends_at, why], silence=str(longest.pk))
 
 
 # --- A way -----------------------------------------------------------------------------------------------------------
@@ -117,9 +118,9 @@ def _way(alert: Alert, match: Match, now: datetime) -> Iterator[Step]:
     else:
         by = f"The route “{match.name}”" if match.route else "Its rule"
         text, ok = f"{by} tells {name}" + ("." if channels else ", which has no channel."), bool(channels)
-    yield Step(Stage.ROUTE, ok, text, name, route=match.route)
+    yield Step(Stage.ROUTE, ok, [text], name, route=match.route)
     if why := options.muted(now):
-        yield Step(Stage.MUTED, False, f"Nobody is told now: {why}.", name, route=match.route)
+        yield Step(Stage.MUTED, False, [f"Nobody is told now: {why}."], name, route=match.route)
     if ok:
         yield _group(alert, match, group, now)
     yield from _deliveries(alert, name, group)
@@ -135,7 +136,7 @@ def _group(alert: Alert, match: Match, group: Group | None, now: datetime) -> St
         when = f"the next look at them is {f'in {words(left)}' if left > 0 else 'now'}"
     if alert.state == State.FIRING and alert.incident and alert.incident.status != Status.OPEN:
         when += f"; its incident is {alert.incident.get_status_display()}, so nothing is repeated"
-    return Step(Stage.GROUP, True, f"{what}; {when}.", match.options.receiver_name, route=match.route)
+    return Step(Stage.GROUP, True, [f"{what}; {when}."], match.options.receiver_name, route=match.route)
 
 
 def _deliveries(alert: Alert, receiver: str, group: Group | None) -> Iterator[Step]:
@@ -148,7 +149,7 @@ def _deliveries(alert: Alert, receiver: str, group: Group | None) -> Iterator[St
             shown += 1
             yield _delivery(delivery, receiver)
     if receiver and not shown:
-        yield Step(Stage.DELIVERY, True, f"{receiver} has not been told.", receiver)
+        yield Step(Stage.DELIVERY, True, [f"{receiver} has not been told."], receiver)
 
 
 def _candidates(alert: Alert, receiver: str, group: Group | None) -> QuerySet[Delivery]:
@@ -160,11 +161,8 @@ def _candidates(alert: Alert, receiver: str, group: Group | None) -> QuerySet[De
 
 
 def _delivery(delivery: Delivery, receiver: str) -> Step:
-    said = f"{_clock(delivery.created_at)}, {delivery.channel.kind}, {delivery.get_reason_display()}"
     answer = f": {delivery.answer}" if delivery.answer else ""
-    text = f"{said}: {delivery.get_outcome_display()}{answer}."
-    return Step(Stage.DELIVERY, delivery.outcome != Outcome.FAILED, text, receiver, delivery=delivery.pk)
-
-
-def _clock(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+    said = f", {delivery.channel.kind}, {delivery.get_reason_display()}: {delivery.get_outcome_display()}{answer}."
+    return Step(
+        Stage.DELIVERY, delivery.outcome != Outcome.FAILED, [delivery.created_at, said], receiver, delivery=delivery.pk
+    )

@@ -8,8 +8,11 @@ from typing import Any, Final
 
 from django import template
 from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 
 from alerts import markdown
+from alerts.explain import Sentence
 from alerts.models.alerts import State
 from alerts.models.incidents import Status
 from alerts.severity import Severity
@@ -51,6 +54,16 @@ def moment(at: datetime) -> str:
     there = timezone.localtime(at)
     today = there.date() == timezone.localdate()
     return f"{there:%H:%M:%S}" if today else f"{there:%b} {there.day} {there:%H:%M:%S}"
+
+
+@register.filter
+def sentence(pieces: Sentence) -> SafeString:
+    """Its times in the reader's zone."""
+    return format_html_join("", "{}", ((each if isinstance(each, str) else _time(each),) for each in pieces))
+
+
+def _time(at: datetime) -> SafeString:
+    return format_html('<time datetime="{}">{}</time>', at.isoformat(), moment(at))
 
 
 @register.filter

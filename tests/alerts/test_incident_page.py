@@ -439,5 +439,13 @@ def test_the_page_says_what_keeps_an_alert_quiet(alice: Client) -> None:
     assert "Here it stops." in page
 
 
+def test_an_explanation_has_its_times_in_the_readers_zone(alice: Client) -> None:
+    incident = made.incident()
+    made.alert(incident=incident, active_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+    assert 'true since <time datetime="2026-01-02T03:04:05+00:00">Jan 2 03:04:05</time>: it' in page_of(alice, incident)
+    alice.cookies["pharos_tz"] = "Asia/Tokyo"
+    assert 'true since <time datetime="2026-01-02T03:04:05+00:00">Jan 2 12:04:05</time>: it' in page_of(alice, incident)
+
+
 def test_an_incident_without_alerts_explains_nothing(alice: Client) -> None:
     assert '<section id="why" class="card" hidden>' in page_of(alice, made.incident())

@@ -10,23 +10,46 @@ from hypothesis import strategies as st
 
 from alerts.markdown import blocks, html, inline
 
+
+def link(address: str, text: str = "") -> str:
+    return f'<a href="{address}" class="go" rel="noopener noreferrer">{text or address}</a>'
+
+
 CASES = {
     "## What `it` is": "<h2>What <code>it</code> is</h2>",
     "- one\n- two": "<ul>\n<li>one</li>\n<li>two</li>\n</ul>",
     "```\n- **raw**\n```": "<pre><code>- **raw**\n</code></pre>",
-    "[here](https://a.b/?c=1&d=2)": '<p><a href="https://a.b/?c=1&amp;d=2" class="go" rel="noreferrer">here</a></p>',
+    "[here](https://a.b/?c=1&d=2)": f"<p>{link('https://a.b/?c=1&amp;d=2', 'here')}</p>",
     "[x](javascript:alert(1))": "<p>[x](javascript:alert(1))</p>",
     "[x](data:text/html,x)": "<p>[x](data:text/html,x)</p>",
     "<script>alert(1)</script>": "<p>&lt;script&gt;alert(1)&lt;/script&gt;</p>",
-    "![x](https://a.b/c.png)": '<p>!<a href="https://a.b/c.png" class="go" rel="noreferrer">x</a></p>',
+    "![x](https://a.b/c.png)": f"<p>!{link('https://a.b/c.png', 'x')}</p>",
     "<b onclick=x>": "<p>&lt;b onclick=x&gt;</p>",
     "": "",
+}
+
+BARE_ADDRESSES = {
+    "See https://a.b/c?d=1_2_3#e.": f"See {link('https://a.b/c?d=1_2_3#e')}.",
+    "(http://a.b/c_(d))": f"({link('http://a.b/c_(d)')})",
+    "**https://a.b/**": f"<strong>{link('https://a.b/')}</strong>",
+    'https://a.b/?x=1&y="><script>': f"{link('https://a.b/?x=1&amp;y=')}&quot;&gt;&lt;script&gt;",
+    "[see https://a.b/](https://c.d/)": link("https://c.d/", "see https://a.b/"),
+    "<https://a.b/>": link("https://a.b/"),
+    "`https://a.b/`": "<code>https://a.b/</code>",
+    "https://": "https://",
+    "https://.": "https://.",
+    "xhttps://a.b/ javascript://a.b/ ftp://a.b/": "xhttps://a.b/ javascript://a.b/ ftp://a.b/",
 }
 
 
 @pytest.mark.parametrize("source", CASES)
 def test_a_text_becomes(source: str) -> None:
     assert html(source).strip() == CASES[source]
+
+
+@pytest.mark.parametrize("source", BARE_ADDRESSES)
+def test_an_address_in_a_text(source: str) -> None:
+    assert inline(source) == BARE_ADDRESSES[source]
 
 
 def test_items_of_lists_are_told_from_what_is_between_them() -> None:
@@ -70,7 +93,10 @@ KNOWN = {(tag, ()) for tag in BARE} | {
 }  # fmt: skip
 
 
-@given(st.text(alphabet="<>&\"'`*[]()#- \n1.ax:/!", max_size=80))
+PIECES = st.sampled_from(["https://", "a.b", *"<>&\"'`*[]()#- \n1.ax:/!"])
+
+
+@given(st.lists(PIECES, max_size=40).map("".join))
 def test_no_text_makes_an_element_or_an_attribute_of_its_own(source: str) -> None:
     elements = _Elements()
     elements.feed(html(source))

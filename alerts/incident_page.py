@@ -10,7 +10,7 @@ from django.http import Http404
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 
-from alerts import evidence_shown, explain, similar
+from alerts import evidence_shown, explain, markdown, similar
 from alerts.models import Alert, Incident
 from alerts.models.alerts import State
 from alerts.models.deliveries import Outcome
@@ -32,6 +32,7 @@ EVENTS_MAX: Final = 300
 ALERTS_MAX: Final = 20
 TOLD_MAX: Final = 50
 SIMILAR_MAX: Final = 5
+DESCRIPTION_MAX: Final = 10_000  # characters
 TEMPLATE: Final = "alerts/incident.html"
 
 
@@ -59,6 +60,7 @@ def fragments(incident: Incident, rights: frozenset[str]) -> Fragments:
     live.add("headline", f"{TEMPLATE}#headline", shown | {"began": began if late else None, "cause": taken.cause})
     if RESPOND in rights:
         live.add("verbs", f"{TEMPLATE}#verbs", shown)
+    live.add("description", f"{TEMPLATE}#description", _description(alerts))
     live.add("series", f"{TEMPLATE}#series", {"series": taken.series})
     live.add("evidence", f"{TEMPLATE}#evidence", shown | {"taken": taken, "reads": LINES in rights})
     _add_alerts(live, alerts, counts, shown)
@@ -86,6 +88,13 @@ def _add_alerts(live: Fragments, alerts: Sequence[Alert], counts: dict[str, int]
     total = sum(counts.values())
     context = {"firing": counts.get(State.FIRING, 0), "total": total, "more": max(total - len(alerts), 0)}
     live.add("alert-counts", f"{TEMPLATE}#alert_counts", context)
+
+
+def _description(alerts: Sequence[Alert]) -> dict[str, Any]:
+    """Of the worst alert that has one: what its rule, or whoever sent it, says of it."""
+    texts = [text for alert in alerts if (text := str(alert.annotations.get("description") or ""))]
+    html = markdown.html(texts[0][:DESCRIPTION_MAX]) if texts else ""
+    return {"html": html, "others": len(set(texts)) > 1}
 
 
 def _why(alerts: Sequence[Alert]) -> dict[str, Any]:

@@ -408,6 +408,31 @@ def test_the_page_takes_as_many_queries_with_one_of_each_as_with_thirty() -> Non
     assert queries() == few
 
 
+# --- Description -----------------------------------------------------------------------------------------------------
+
+
+def description_of(client: Client, incident: Incident) -> str:
+    found = re.search(r'<section id="description".*?</section>', page_of(client, incident))
+    assert found
+    return found[0]
+
+
+def test_the_description_of_the_worst_alert_is_markdown_and_its_html_is_text(alice: Client) -> None:
+    incident = made.incident()
+    assert " hidden>" in description_of(alice, incident)
+    made.alert(labels={"n": "1"}, severity="low", incident=incident, annotations={"description": "less"})
+    made.alert(labels={"n": "2"}, severity="high", incident=incident)
+    worst = "**502** of <script>x</script> [y](javascript:z), see https://a.b/"
+    made.alert(labels={"n": "3"}, severity="medium", incident=incident, annotations={"description": worst})
+    found = description_of(alice, incident)
+    assert (
+        "<p><strong>502</strong> of &lt;script&gt;x&lt;/script&gt; [y](javascript:z), "
+        'see <a href="https://a.b/" class="go"'
+    ) in found
+    assert "others have their own" in found
+    assert "less" not in found
+
+
 # --- Why -----------------------------------------------------------------------------------------------------------
 
 

@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 from django.db import transaction
 from django.db.models import Count
 
-from alerts import deliveries, grouping, incidents, messages, silences
+from alerts import deliveries, grouping, incidents, messages, relapse, silences
 from alerts.grouping import Entry
 from alerts.incidents import Arrival
 from alerts.inhibition import Inhibitor
@@ -86,7 +86,8 @@ def _arrivals(alerts: Sequence[Alert], matches: Sequence[Sequence[Match]]) -> li
     for alert, first in zip(alerts, firsts, strict=True):
         labels = incident_labels(alert, first)
         policy = policies.get(first.options.escalation or 0) if first else None
-        arrivals.append(Arrival(alert, fingerprint(labels), labels, policy))
+        within = relapse.within(first.options.group_interval) if first else relapse.SHORTEST
+        arrivals.append(Arrival(alert, fingerprint(labels), labels, policy, within))
     return arrivals
 
 

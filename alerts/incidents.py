@@ -7,7 +7,7 @@ expected: somebody was faster. `incident` is read anew, so that the caller sees 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from django.contrib.auth.models import AbstractBaseUser
@@ -15,7 +15,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, Q
 from django.utils import timezone
 
-from alerts import deliveries, escalation, live
+from alerts import deliveries, escalation, live, relapse
 from alerts.events import TEXT_MAX, Act, By, VerbError, event, move, who
 from alerts.labels import ALERTNAME
 from alerts.models import Alert, AlertRule, EscalationPolicy, Incident, IncidentEvent
@@ -46,6 +46,7 @@ class Arrival(NamedTuple):
     key: str
     labels: Mapping[str, str]  # that the alerts of the incident have in common
     policy: EscalationPolicy | None = None  # of the route; the rule's own goes before
+    within: timedelta = relapse.SHORTEST  # of its end an incident goes on
 
 
 def attach(
@@ -55,7 +56,7 @@ def attach(
 
 
 def attach_all(arrivals: Iterable[Arrival], now: datetime) -> dict[int, Incident]:
-    """Joins the open incident of the key, or opens one. By the alert's id.
+    """Joins the open incident of the key, or the one that has just ended by itself, or opens one. By the alert's id.
 
     An alert stays in its incident, even if that was resolved by a person: an alert that fires anew is another alert.
     """
@@ -67,28 +68,35 @@ def attach_all(arrivals: Iterable[Arrival], now: datetime) -> dict[int, Incident
             fresh.setdefault(arrival.key, []).append(arrival)
     if fresh:
         with transaction.atomic():
-            incidents, opened = _open(fresh, now)
-            _join(fresh, incidents, opened, now)
+            incidents, verbs = _open(fresh, now)
+            _join(fresh, incidents, verbs, now)
             live.announce(incident.pk for incident in incidents.values())
     return {pk: incident for pk, incident in found.items() if incident} | {
         arrival.alert.pk: incidents[key] for key, several in fresh.items() for arrival in several
     }
 
 
-def _open(fresh: Mapping[str, Sequence[Arrival]], now: datetime) -> tuple[dict[str, Incident], set[str]]:
-    """The incidents by their key, locked: none is resolved before its alerts have joined. And which are new."""
+def _open(fresh: Mapping[str, Sequence[Arrival]], now: datetime) -> tuple[dict[str, Incident], dict[str, Verb]]:
+    """The incidents by their key, locked: none is resolved before its alerts have joined. And what became of those
+    that were not open."""
     opened: set[str] = set()
+    verbs: dict[str, Verb] = {}
     for _ in range(ATTEMPTS):
         locked = Incident.objects.filter(NOT_RESOLVED, key__in=fresh).select_for_update(no_key=True).order_by("key")
         found = {incident.key: incident for incident in locked}
-        missing = sorted(fresh.keys() - found.keys())
+        if missing := fresh.keys() - found.keys():
+            again = relapse.go_on({key: max(each.within for each in fresh[key]) for key in missing}, now)
+            found |= again
+            verbs |= dict.fromkeys(again, Verb.REOPEN)
+            missing -= again.keys()
         if not missing:
             # Another worker's have their events already: they were made in one transaction.
             told = IncidentEvent.objects.filter(incident__in=found.values()).values_list("incident", flat=True)
             known = set(told.order_by().distinct())
-            return found, {key for key in opened if found[key].pk not in known}
-        opened |= set(missing)
-        Incident.objects.bulk_create(_made(missing, fresh, now), ignore_conflicts=True, batch_size=500)
+            return found, verbs | {key: Verb.OPEN for key in opened if found[key].pk not in known}
+        opened |= missing
+        made = _made(sorted(missing), fresh, now)
+        Incident.objects.bulk_create(made, ignore_conflicts=True, batch_size=500)
     raise RuntimeError(f"Incidents were opened and resolved {ATTEMPTS} times while alerts were to join them.")
 
 
@@ -128,7 +136,10 @@ def _made(keys: Sequence[str], fresh: Mapping[str, Sequence[Arrival]], now: date
 
 
 def _join(
-    fresh: Mapping[str, Sequence[Arrival]], incidents: Mapping[str, Incident], opened: set[str], now: datetime
+    fresh: Mapping[str, Sequence[Arrival]],
+    incidents: Mapping[str, Incident],
+    verbs: Mapping[str, Verb],
+    now: datetime,
 ) -> None:
     joined, events = [], []
     for key, several in fresh.items():
@@ -137,11 +148,11 @@ def _join(
             arrival.alert.incident = incident
         incident.severity = _worst([incident.severity, *(each.alert.severity for each in several)])
         incident.event_at = now
-        verb = Verb.OPEN if key in opened else Verb.ALERT
+        verb = verbs.get(key, Verb.ALERT)
         alerts = [each.alert for each in several]
         told = {"alerts": [alert.pk for alert in alerts[:TOLD_MAX]], "count": len(alerts)}
         events.append(event(incident.pk, verb, Act(None, Via.SYSTEM, now, _words(alerts)), told))
-        if verb == Verb.ALERT:
+        if verb != Verb.OPEN:
             joined.append(incident)
     for key, several in fresh.items():
         Alert.objects.filter(pk__in=[each.alert.pk for each in several]).update(incident=incidents[key])

@@ -25,7 +25,7 @@ def json_response(data: object, status: int = 200) -> HttpResponse:
 def refusal(request: HttpRequest, user: Any, permission: str, to_do: str) -> HttpResponse | None:
     """The answer for somebody who may not read; None for somebody who may. `to_do` is what they wanted: "read logs"."""
     if plain := _given(request):
-        return _key_refusal(plain, Scope.READ)
+        return _key_refusal(request, plain, Scope.READ)
     if not user.is_authenticated:
         return _unauthorized("expected a session or an API key: Authorization: Bearer <key>")
     if not user.has_perm(permission):
@@ -39,14 +39,23 @@ def _given(request: HttpRequest) -> str:
 
 def key_name(request: HttpRequest) -> str:
     """The name of the key that it brings; "" without one."""
-    access = keys.find(plain) if (plain := _given(request)) else None
+    access = access_of(request)
     return access.name if access else ""
 
 
-def _key_refusal(plain: str, scope: Scope) -> HttpResponse | None:
-    access = keys.find(plain)
+def access_of(request: HttpRequest) -> keys.Access | None:
+    """What the key that it brings allows; None without a valid one."""
+    return keys.find(plain, _client(request)) if (plain := _given(request)) else None
+
+
+def _client(request: HttpRequest) -> str:
+    return str(request.META.get("REMOTE_ADDR") or "")
+
+
+def _key_refusal(request: HttpRequest, plain: str, scope: Scope) -> HttpResponse | None:
+    access = keys.find(plain, _client(request))
     if access is None:
-        return _unauthorized("the API key is unknown or revoked")
+        return _unauthorized(keys.why_refused(plain))
     if not access.allows(scope):
         return json_response({"error": f"the key {access.name!r} lacks the scope {scope.value}"}, 403)
     return None
@@ -87,7 +96,7 @@ def for_keys(scope: Scope, method: str = "POST") -> Callable[[View], View]:
             plain = _given(request)
             if not plain:
                 return _unauthorized(f"expected an API key with the scope {scope.value}: Authorization: Bearer <key>")
-            return _key_refusal(plain, scope) or _answered(view, request, *args, **kwargs)
+            return _key_refusal(request, plain, scope) or _answered(view, request, *args, **kwargs)
 
         return csrf_exempt(checked)
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
+from typing import ClassVar
+
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+from accounts.names import valid_patterns
+from core.kept import Kept
 
 
 class Scope(models.TextChoices):
@@ -20,15 +26,31 @@ def valid_scopes(value: object) -> None:
         raise ValidationError(_("Expected at least one of: %(scopes)s.") % {"scopes": ", ".join(Scope.values)})
 
 
-class ApiKey(models.Model):
-    """A program's access. The key itself is shown once and never stored; its hash finds the row."""
+class Secret(models.Model):
+    """What opens: the key's text is shown once and never stored; its hash finds the row."""
+
+    prefix = models.CharField(max_length=20, editable=False, help_text=_("The key's first characters."))
+    hash = models.CharField(max_length=64, unique=True, editable=False)  # SHA-256, hex
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)  # to the minute
+    last_used_from = models.CharField(max_length=64, blank=True, editable=False)  # the client's address
+
+    class Meta:
+        abstract = True
+
+
+class ApiKey(Kept, Secret):
+    """A program's access."""
+
+    KEPT: ClassVar = frozenset({"prefix", "hash", "last_used_at", "last_used_from", "revoked_at", "warned_on"})
 
     name = models.CharField(max_length=100, help_text=_("Who uses it: “checkout in production”."))
     scopes = models.JSONField(default=list, validators=[valid_scopes])
-    prefix = models.CharField(max_length=20, editable=False, help_text=_("The key's first characters."))
-    hash = models.CharField(max_length=64, unique=True, editable=False)  # SHA-256, hex
+    services = models.JSONField(default=list, blank=True, validators=[valid_patterns])  # empty: all
     created_at = models.DateTimeField(default=timezone.now, editable=False)
-    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)  # to the minute
+    expires_on = models.DateField(
+        null=True, blank=True, help_text=_("The last day on which it works, in UTC. Empty: until it is revoked.")
+    )
+    warned_on = models.DateField(null=True, blank=True, editable=False)  # when we last said that it expires soon
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
@@ -37,3 +59,25 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
+
+    def days_left(self, today: date) -> int | None:
+        """0 on its last day, less than 0 once it is over; None if it never is."""
+        return None if self.expires_on is None else (self.expires_on - today).days
+
+    def has_expired(self, now: datetime) -> bool:
+        left = self.days_left(now.astimezone(UTC).date())
+        return left is not None and left < 0
+
+
+class OldSecret(Secret):
+    """The secret that a key had before it was rotated. It opens until its time is over."""
+
+    key = models.ForeignKey(ApiKey, models.CASCADE, related_name="old_secrets")
+    works_until = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+        ordering = ["-works_until", "-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.prefix}…"

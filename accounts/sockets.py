@@ -14,7 +14,7 @@ def may(scope: Mapping[str, Any], permission: str, with_key: Scope) -> bool:
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     plain = keys.given(headers.get("authorization", ""), headers)
     if plain:
-        access = keys.find(plain)
+        access = keys.find(plain, str((scope.get("client") or [""])[0]))
         return access is not None and access.allows(with_key)
     user = scope.get("user")
     return user is not None and user.is_authenticated and user.has_perm(permission)

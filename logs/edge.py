@@ -22,7 +22,7 @@ from django.db import DatabaseError, close_old_connections
 from accounts import keys
 from accounts.models import Scope
 from core import clock
-from logs import context, intake, stream
+from logs import allowed, context, intake, stream
 from logs.packed import ENCODINGS, PackedError, TooLongError, unpack
 from logs.sources import streams
 from logs.sources.json_lines import REJECTED_MAX, JsonLines
@@ -74,9 +74,9 @@ class Edge:
         content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         more = {"x-request-id": context.adopt(headers)}
         try:
-            await self._authorize(headers)
+            access = await self._authorize(headers, _client(scope))
             packed = await _body(way, headers, content_type, receive)
-            answer = way.taken(await self._take(way, packed, content_type), content_type)
+            answer = way.taken(await self._take(way, packed, content_type, access), content_type)
         except Refused as refused:
             answer = way.refused(refused, content_type)
             if refused.retry_after:
@@ -85,30 +85,31 @@ class Edge:
                 more["www-authenticate"] = 'Bearer realm="Pharos"'
         await _send(send, answer, more)
 
-    async def _authorize(self, headers: Mapping[str, str]) -> None:
+    async def _authorize(self, headers: Mapping[str, str], client: str) -> keys.Access:
         plain = keys.given(headers.get("authorization", ""), headers)
         if not plain:
             raise Refused(401, "expected an API key with the scope ingest: Authorization: Bearer <key>")
         is_known, access = keys.known(plain)
         if not is_known:
             try:
-                access = await sync_to_async(_find, thread_sensitive=False)(plain)
+                access = await sync_to_async(_find, thread_sensitive=False)(plain, client)
             except DatabaseError:
                 raise Refused(
                     503, "the database is away and this key can't be checked; send the lines again", 5
                 ) from None
         if access is None:
-            raise Refused(401, "the API key is unknown or revoked")
+            raise Refused(401, keys.why_refused(plain))
         if not access.allows(Scope.INGEST):
             raise Refused(403, f"the key {access.name!r} lacks the scope ingest")
+        return access
 
-    async def _take(self, way: Way, packed: _Packed, content_type: str) -> Parsed:
+    async def _take(self, way: Way, packed: _Packed, content_type: str, access: keys.Access) -> Parsed:
         if not intake.is_ready():
             await asyncio.to_thread(intake.begin)
         if len(packed.data) > packed.in_a_thread:
-            parsed, entries = await asyncio.to_thread(_parse, way, packed, content_type)
+            parsed, entries = await asyncio.to_thread(_parse, way, packed, content_type, access)
         else:
-            parsed, entries = _parse(way, packed, content_type)
+            parsed, entries = _parse(way, packed, content_type, access)
         if entries:
             await self._add(entries)
         return parsed
@@ -146,9 +147,13 @@ class Edge:
         return self._backlog
 
 
-def _find(plain: str) -> keys.Access | None:
+def _find(plain: str, client: str) -> keys.Access | None:
     close_old_connections()
-    return keys.find(plain)
+    return keys.find(plain, client)
+
+
+def _client(scope: Mapping[str, Any]) -> str:
+    return str((scope.get("client") or [""])[0])
 
 
 class _Packed(NamedTuple):
@@ -164,12 +169,16 @@ class _Packed(NamedTuple):
         return IN_A_THREAD if self.encoding == "identity" else IN_A_THREAD // PACKED
 
 
-def _parse(way: Way, packed: _Packed, content_type: str) -> tuple[Parsed, list[dict[bytes, bytes]]]:
+def _parse(
+    way: Way, packed: _Packed, content_type: str, access: keys.Access
+) -> tuple[Parsed, list[dict[bytes, bytes]]]:
     longest = settings.LOG_BODY_MAX
     data = _unpacked(packed.data, packed.encoding, longest) if packed.encoding in ENCODINGS else packed.data
     # Many a program logs our answer, and what it quotes of the body with it.
     try:
         parsed = way.parse(Body(data, content_type, packed.received, longest))
+        if access.services:
+            allowed.keep(parsed, access)
     except Refused as refused:
         refused.error = intake.without_secrets(refused.error)
         refused.rejected = refused.rejected and _without_secrets(refused.rejected)

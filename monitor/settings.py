@@ -175,6 +175,7 @@ CELERY_BEAT_SCHEDULE = {
     "alerts": {"task": "alerts.tasks.tick", "schedule": 1, "options": {"expires": 1}},
     "watch-alerts": {"task": "alerts.tasks.watch", "schedule": 10, "options": {"expires": 10}},
     "prune-alerts": {"task": "alerts.tasks.prune", "schedule": 3600, "options": {"expires": 3600}},
+    "warn-of-expiring-keys": {"task": "accounts.tasks.warn_of_expiry", "schedule": 3600, "options": {"expires": 3600}},
 }
 
 # --- What is reached from here -----------------------------------------------------------------------------------

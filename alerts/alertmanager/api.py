@@ -22,6 +22,7 @@ from django.views.decorators.http import require_safe
 
 from accounts import api
 from accounts.api import json_response
+from accounts.keys import Access
 from accounts.models import Scope
 from alerts import dispatch, matchers, silences
 from alerts.alertmanager import exporting, received, wire
@@ -93,9 +94,10 @@ def _post_alerts(request: HttpRequest) -> HttpResponse:
     """Those that can be used are taken, whatever the others are."""
     now = timezone.now()
     good, complaints = [], []
+    access = api.access_of(request)
     for at, each in enumerate(wire.alerts(_body(request))):
         try:
-            good.append(wire.given(each, now))
+            good.append(_allowed(wire.given(each, now), access))
         except WireError as error:
             complaints.append(f"alert {at}: {error}")
     try:
@@ -106,6 +108,18 @@ def _post_alerts(request: HttpRequest) -> HttpResponse:
         more = len(complaints) - COMPLAINTS_MAX
         return json_response("; ".join(complaints[:COMPLAINTS_MAX]) + (f"; and {more} more" if more > 0 else ""), 400)
     return json_response({})
+
+
+def _allowed(given: wire.Given, access: Access | None) -> wire.Given:
+    """As `logs.allowed` does with lines: a key for some services sends alerts of these. Raises WireError."""
+    if access is None or not access.services:
+        return given
+    if "service" not in given.labels and access.only_service:
+        return msgspec.structs.replace(given, labels=given.labels | {"service": access.only_service})
+    if (service := given.labels.get("service", "")) in access.services:
+        return given
+    got = f"not of {service[:100]!r}" if service else "and this one has no label service"
+    raise WireError(f"the key {access.name!r} may send alerts of {access.services} only, {got}")
 
 
 @for_readers

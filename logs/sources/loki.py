@@ -63,9 +63,13 @@ class Loki(Way):
             known = Known.of(labels)
             total.add(len(entries), known.size)
             records += [_record(entry, known, body.received) for entry in entries]
-        return Parsed(Lines.of(records) if records else Lines(), [])
+        lines = Lines.of(records) if records else Lines()
+        lines.sequence = range(len(lines))
+        return Parsed(lines, [])
 
     def taken(self, parsed: Parsed, content_type: str) -> Answer:
+        if parsed.rejected:  # by the key; told as Loki tells of lines that are too old: what is good was taken
+            return self.refused(Refused(400, f"{len(parsed.rejected)} lines: {parsed.rejected[0][1]}"), content_type)
         return Answer(204)
 
     def refused(self, refused: Refused, content_type: str) -> Answer:

@@ -125,7 +125,7 @@ class _Reading:
                 for raw in found:
                     number += 1
                     try:
-                        self.rows.append((*self.row(encoding.record(raw), origin, scope), number))
+                        self.rows.append((*self.row(encoding.record(raw), origin, scope), number - 1))
                     except RecordError as error:
                         self.rejected.append((number, str(error)))
         return Parsed(Lines(*map(list, zip(*self.rows, strict=True))), self.rejected)

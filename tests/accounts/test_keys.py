@@ -1,17 +1,18 @@
 from __future__ import annotations
 
 import base64
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.core.exceptions import ValidationError
 from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 
 from accounts import keys
-from accounts.models import ApiKey, Scope
+from accounts.models import ApiKey, OldSecret, Scope
+from accounts.names import Names
 
 pytestmark = pytest.mark.django_db
 
@@ -92,9 +93,9 @@ def test_while_the_database_is_away_who_was_known_still_is(monkeypatch: pytest.M
     _, plain = keys.create("checkout", [Scope.INGEST])
     keys.find(plain)
     monkeypatch.setattr(keys, "KNOWN_FOR", 0.0)
-    keys._known[keys._hash(plain)] = (keys.find(plain), 0.0)
+    keys._known[keys._hash(plain)] = (keys._find(plain, ""), 0.0)
 
-    def away(digest: str) -> None:
+    def away(digest: str, client: str) -> None:
         raise OperationalError("the disk is gone")
 
     monkeypatch.setattr(keys, "_look_up", away)
@@ -135,3 +136,139 @@ def test_the_admin_revokes_keys(client: Client) -> None:
     answer = client.post("/admin/accounts/apikey/", {"action": "revoke", "_selected_action": [key.pk]}, follow=True)
     assert "stop working within ten seconds" in answer.content.decode()
     assert keys.find(plain) is None
+
+
+# --- The end of keys -----------------------------------------------------------------------------------------------
+
+
+def expiring(days: int) -> tuple[ApiKey, str]:
+    """A key whose last day is so many days away."""
+    key, plain = keys.create("checkout", [Scope.READ])
+    ApiKey.objects.filter(pk=key.pk).update(expires_on=timezone.now().astimezone(UTC).date() + timedelta(days=days))
+    key.refresh_from_db()
+    return key, plain
+
+
+def test_a_key_works_on_its_last_day() -> None:
+    assert keys.find(expiring(0)[1]) is not None
+
+
+def test_a_key_that_has_expired_is_refused_with_a_sentence_that_says_so(client: Client) -> None:
+    key, plain = expiring(-1)
+    answer = client.get("/api/logs", headers={"authorization": f"Bearer {plain}"})
+    assert answer.status_code == 401
+    assert f"the API key 'checkout' expired, its last day was {key.expires_on}" in answer.json()["error"]
+
+
+def test_who_has_a_key_that_ends_soon_is_warned_once_a_day(caplog: pytest.LogCaptureFixture) -> None:
+    now = timezone.now()
+    expiring(7), expiring(8), expiring(-1), keys.create("for ever", [Scope.READ])
+    assert keys.warn_of_expiry(now) == 1
+    assert "checkout (pharos_" in caplog.text
+    assert keys.warn_of_expiry(now) == 0
+    assert keys.warn_of_expiry(now + timedelta(days=1)) == 2
+
+
+# --- Rotation ------------------------------------------------------------------------------------------------------
+
+
+def test_after_a_rotation_both_secrets_work_until_the_grace_is_over() -> None:
+    key, old = keys.create("checkout", [Scope.INGEST], services=["checkout"])
+    before = keys.find(old, "192.0.2.1")
+    new = keys.rotate(key, timedelta(hours=1))
+    assert new != old
+    assert keys.find(new, "192.0.2.2") == keys.find(old) == before
+    OldSecret.objects.update(works_until=timezone.now() - timedelta(seconds=1))
+    keys._known.clear()
+    assert keys.find(old) is None
+    assert "'checkout' was rotated" in keys.why_refused(old)
+    assert keys.find(new) is not None
+
+
+def test_a_rotation_without_grace_ends_the_old_secret_at_once() -> None:
+    key, old = keys.create("checkout", [Scope.INGEST])
+    keys.find(old)
+    new = keys.rotate(key, timedelta(0))
+    assert keys.find(old) is None
+    assert keys.find(new) is not None
+
+
+def test_each_secret_has_a_last_use_of_its_own() -> None:
+    key, old = keys.create("checkout", [Scope.INGEST])
+    keys.find(old, "192.0.2.1")
+    new = keys.rotate(key, timedelta(hours=1))
+    key.refresh_from_db()
+    assert (key.last_used_at, key.last_used_from) == (None, "")
+    keys.find(new, "192.0.2.2")
+    key.refresh_from_db()
+    assert (key.last_used_from, key.old_secrets.get().last_used_from) == ("192.0.2.2", "192.0.2.1")
+
+
+def test_a_revoked_key_takes_its_old_secrets_along() -> None:
+    key, old = keys.create("checkout", [Scope.INGEST])
+    new = keys.rotate(key, timedelta(hours=1))
+    assert keys.find(old) is not None
+    assert keys.find(new) is not None
+    keys.revoke(key)
+    assert keys.find(old) is keys.find(new) is None
+
+
+def test_the_admin_rotates_a_key_and_shows_the_new_secret_once(client: Client) -> None:
+    client.force_login(User.objects.create_superuser("alice"))
+    key, old = keys.create("checkout", ["ingest"])
+    keys.find(old, "192.0.2.1")
+    page = f"/admin/accounts/apikey/{key.pk}/rotate/"
+    assert "works for another day" in client.get(page).content.decode()
+    text = client.post(page, {"grace": "3600"}, follow=True).content.decode()
+    plain = text.partition("<code class='font-mono'>")[2].partition("</code>")[0]
+    assert keys.find(plain) == keys.find(old)
+    assert "from 192.0.2.1" in text
+    assert plain not in client.get(f"/admin/accounts/apikey/{key.pk}/change/").content.decode()
+
+
+def test_who_may_only_look_at_keys_may_not_rotate_or_revoke_them(client: Client) -> None:
+    user = User.objects.create_user("bob", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_apikey"))
+    client.force_login(user)
+    key, plain = keys.create("checkout", ["ingest"])
+    assert client.post(f"/admin/accounts/apikey/{key.pk}/rotate/", {"grace": "0"}).status_code == 403
+    client.post("/admin/accounts/apikey/", {"action": "revoke", "_selected_action": [key.pk]})
+    assert keys.find(plain) is not None
+
+
+# --- Services ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("patterns", "name", "allowed"),
+    [
+        (["checkout"], "checkout", True),
+        (["Checkout"], "CHECKOUT", True),
+        (["checkout"], "checkout-2", False),
+        (["shop-*"], "shop-web", True),
+        (["shop-*"], "shop", False),
+        (["*"], "anything", True),
+        (["a", "b*"], "bee", True),
+        ([], "a", False),
+    ],
+)
+def test_names_are_matched_whole_or_by_their_beginning(patterns: list[str], name: str, allowed: bool) -> None:
+    assert (name in Names.of(patterns)) is allowed
+
+
+@pytest.mark.parametrize("pattern", ["", " a", "*-a", "a*b", "a,b"])
+def test_other_patterns_are_refused(pattern: str) -> None:
+    with pytest.raises(ValidationError, match="Expected the name of a service"):
+        keys.create("x", ["read"], services=[pattern])
+
+
+def test_the_admin_makes_a_key_for_some_services_with_a_last_day(client: Client) -> None:
+    client.force_login(User.objects.create_superuser("alice"))
+    tomorrow = timezone.now().astimezone(UTC).date() + timedelta(days=1)
+    values = {"name": "x", "scopes": ["ingest"], "services": "checkout\nshop-*, cart", "expires_on": str(tomorrow)}
+    client.post("/admin/accounts/apikey/add/", values)
+    key = ApiKey.objects.get()
+    assert (key.services, key.expires_on) == (["checkout", "shop-*", "cart"], tomorrow)
+    assert "expires in 1 day" in client.get("/admin/accounts/apikey/").content.decode()
+    answer = client.post("/admin/accounts/apikey/add/", values | {"services": "*x"})
+    assert "Expected the name of a service" in answer.content.decode()

@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import threading
+import time
 import zlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -109,6 +110,57 @@ async def test_bad_lines_are_named_and_the_others_taken(http: httpx.AsyncClient,
     assert waiting(redis_client) == ["a", "c"]
 
 
+# --- Keys for some services ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def limited(http: httpx.AsyncClient) -> httpx.AsyncClient:
+    """The client, with a key for the services shop and shop-*."""
+    _, plain = await sync_to_async(keys.create)("shop", [Scope.INGEST], services=["shop", "shop-*"])
+    http.headers["authorization"] = f"Bearer {plain}"
+    return http
+
+
+async def test_lines_of_other_services_are_refused_and_the_key_s_own_taken(
+    limited: httpx.AsyncClient, redis_client: redis.Redis
+) -> None:
+    body = b'{"message": "a", "service": "Shop-web"}\n{"message": "b", "service": "billing"}\n{"message": "c"}\nno'
+    answer = (await limited.post("/api/logs", content=body)).json()
+    assert answer["accepted"] == 1
+    assert [bad["line"] for bad in answer["rejected"]] == [2, 3, 4]
+    assert answer["rejected"][0]["error"] == "the key 'shop' may send lines of shop, shop-* only, not of 'billing'"
+    assert waiting(redis_client) == ["a"]
+
+
+async def test_a_body_of_other_services_is_a_403(limited: httpx.AsyncClient, redis_client: redis.Redis) -> None:
+    answer = await limited.post("/api/logs", content=LINE)
+    assert answer.status_code == 403
+    assert "not of 'api'" in answer.json()["error"]
+    assert waiting(redis_client) == []
+
+
+async def test_loki_clients_are_told_how_many_lines_were_refused(
+    limited: httpx.AsyncClient, redis_client: redis.Redis
+) -> None:
+    now = time.time_ns()
+    streams = [loki_stream(b'{app="shop"}', (now, b"a", {})), loki_stream(b'{app="billing"}', (now, b"b", {}))]
+    answer = await limited.post("/loki/api/v1/push", content=loki_push(*streams))
+    assert (answer.status_code, answer.text) == (
+        400, "1 lines: the key 'shop' may send lines of shop, shop-* only, not of 'billing'\n",
+    )  # fmt: skip
+    assert waiting(redis_client) == ["a"]
+
+
+async def test_a_line_without_a_service_gets_the_only_one_of_its_key(
+    http: httpx.AsyncClient, redis_client: redis.Redis
+) -> None:
+    _, plain = await sync_to_async(keys.create)("shop", [Scope.INGEST], services=["Shop"])
+    body = b'{"message": "a"}\n{"message": "b", "logger": "app.db"}\n{"message": "c", "service": "billing"}'
+    answer = await http.post("/api/logs", content=body, headers={"authorization": f"Bearer {plain}"})
+    assert answer.json()["accepted"] == 2
+    assert [record.service for record in in_stream(redis_client)] == ["Shop", "Shop"]
+
+
 # --- What is refused -----------------------------------------------------------------------------------------------
 
 
@@ -145,7 +197,7 @@ async def test_refusals_say_what_was_expected(
 
 
 async def test_a_key_that_cannot_be_checked_is_a_503(http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    def away(plain: str) -> None:
+    def away(plain: str, client: str) -> None:
         raise OperationalError("the database is away")
 
     monkeypatch.setattr(keys, "find", away)

@@ -73,6 +73,17 @@ def named(found: Any) -> list[str]:
     return [each["labels"]["alertname"] for each in found]
 
 
+def test_a_key_for_some_services_sends_alerts_of_these(client: Client, reader: dict[str, str]) -> None:
+    limited = {"authorization": f"Bearer {keys.create('shop', [Scope.INGEST], services=['shop'])[1]}"}
+    labels = [{"alertname": "Own", "service": "shop"}, {"alertname": "Other", "service": "billing"},
+              {"alertname": "Unnamed"}]  # fmt: skip
+    answer = post(client, "alerts", [{"labels": each} for each in labels], limited)
+    assert answer.status_code == 400
+    assert answer.json() == "alert 1: the key 'shop' may send alerts of shop only, not of 'billing'"
+    found = {each["labels"]["alertname"]: each["labels"]["service"] for each in get(client, "alerts", reader)}
+    assert found == {"Own": "shop", "Unnamed": "shop"}
+
+
 # --- Who may ask -----------------------------------------------------------------------------------------------------
 
 

@@ -80,7 +80,7 @@ def _rule(alert: Alert, now: datetime) -> Step:
     if alert.state == State.PENDING:
         wait = alert.rule.pending_for if alert.rule else 0.0
         left = wait - (now - alert.active_at).total_seconds()
-        text = [found, alert.active_at, f": it fires in {words(left)}, if it is true until then."]
+        text: list[str | datetime] = [found, alert.active_at, f": it fires in {words(left)}, if it is true until then."]
         return Step(Stage.RULE, False, text, rule=alert.rule_id)
     if alert.state == State.RESOLVED and alert.resolved_at:
         text = [f"{whose} found it true from ", alert.active_at, " to ", alert.resolved_at, "."]

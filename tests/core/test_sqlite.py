@@ -58,7 +58,7 @@ def test_who_has_written_for_long_leaves_others_the_time_to_try_again(
     monkeypatch: pytest.MonkeyPatch, took: float, inside: bool, vendor: str, pauses: int
 ) -> None:
     slept: list[float] = []
-    monkeypatch.setattr(sqlite.time, "sleep", slept.append)
+    monkeypatch.setattr("core.sqlite.time.sleep", slept.append)
     monkeypatch.setattr(type(connections["default"]), "vendor", vendor)
     monkeypatch.setattr(connections["default"], "in_atomic_block", inside)
     sqlite.give_way(User, time.monotonic() - took)

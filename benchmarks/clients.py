@@ -61,8 +61,17 @@ class Client:
             self._socket.close()
         self._socket = self._answers = None
 
+    def connect(self) -> None:
+        """Raises NotSentError."""
+        self._connected()
+
     def _send(self, data: bytes) -> IO[bytes]:
         """Sends, and returns the file to read the answer from."""
+        connection, answers = self._connected()
+        connection.sendall(data)
+        return answers
+
+    def _connected(self) -> tuple[socket.socket, IO[bytes]]:
         if self._socket is None or self._answers is None:
             try:
                 self._socket = socket.create_connection((HOST, self.port), TIMEOUT)
@@ -70,8 +79,7 @@ class Client:
                 raise NotSentError(*error.args) from error
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._answers = self._socket.makefile("rb")
-        self._socket.sendall(data)
-        return self._answers
+        return self._socket, self._answers
 
 
 class HttpClient(Client):

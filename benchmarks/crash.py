@@ -76,6 +76,7 @@ class Sender:
     rate: float  # lines a second
     request: Callable[[Sequence[bytes]], bytes]
     attempt: Attempt
+    skew: int = 0  # µs that its clock is ahead
     units: list[Unit] = field(default_factory=list)
     answers: Counter[int] = field(default_factory=Counter)  # by status
 
@@ -87,7 +88,7 @@ class Sender:
                 return
             unit = Unit(f"{self.name}{number}", self.lines)
             self.units.append(unit)
-            self.deliver(unit, self.request(_named(unit, islice(pool, self.lines))), stop)
+            self.deliver(unit, self.request(_named(unit, islice(pool, self.lines), self.skew)), stop)
 
     def deliver(self, unit: Unit, request: bytes, stop: threading.Event) -> None:
         """Returns when the unit is acknowledged, or when there is no hope a while after `stop`."""
@@ -116,8 +117,8 @@ class Sender:
         return min(times, default=math.inf)
 
 
-def _named(unit: Unit, lines: Iterator[bytes]) -> list[bytes]:
-    now = corpus.now()
+def _named(unit: Unit, lines: Iterator[bytes], skew: int) -> list[bytes]:
+    now = corpus.now() + skew
     names = unit.line_names
     stamped = (corpus.restamped(line, now) for line in lines)
     return [corpus.marked(line, f"{MARK}-{name}") for name, line in zip(names, stamped, strict=True)]
@@ -216,7 +217,7 @@ def measure(victim: str, kills: int, bodies: int, rate: int, stream_rate: int) -
                 recoveries.append(_recovery(product, sending, killed_at))
                 product.await_ready()
             time.sleep(LEAD)
-        return judge(sending, _stored(product), max(recoveries))
+        return judge(sending, stored(product), max(recoveries))
 
 
 def _recovery(product: Product, sending: Sequence[Sender], killed_at: float) -> float:
@@ -232,7 +233,7 @@ def _recovery(product: Product, sending: Sequence[Sender], killed_at: float) -> 
     return math.inf
 
 
-def _stored(product: Product) -> Counter[str]:
+def stored(product: Product) -> Counter[str]:
     """How often each line is stored, once nothing waits any more."""
     deadline = time.monotonic() + GIVE_UP
     while product.waiting() != 0 and time.monotonic() < deadline:

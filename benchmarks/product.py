@@ -57,13 +57,14 @@ class Memory(NamedTuple):
 class Product:
     """An installation. As a context manager it starts, and in the end stops and removes everything.
 
-    `variables` are further environment variables.
+    `data` is where it writes; `variables` are further environment variables.
     """
 
-    def __init__(self, **variables: str) -> None:
+    def __init__(self, data: Path | None = None, /, **variables: str) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="pharos-benchmark-"))
-        self.data = self.directory / "data"
-        self.port, self.redis_port = valkey.free_port(), valkey.free_port()
+        self.data = data or self.directory / "data"
+        self.port = valkey.free_port()
+        self.redis_port = int(variables.get("PHAROS_REDIS_PORT", 0)) or valkey.free_port()
         self.output = self.directory / "output.log"
         self._variables = variables
         self._process: subprocess.Popen[bytes] | None = None

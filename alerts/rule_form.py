@@ -64,7 +64,7 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3, "spellcheck": "false"}),
         help_text=_("One name=value per line, like team=payments. Its alerts have them; routes look at them."),
     )
-    interval = DurationField(1, DAY, label=_("Every"), help_text=_("How often it is looked at."))
+    interval = DurationField(1, DAY, label=_("Every"), initial=15, help_text=_("How often it is looked at."))
     pending_for = DurationField(
         0, 30 * DAY, label=_("For"), required=False, help_text=_("So long it is true before somebody is told.")
     )

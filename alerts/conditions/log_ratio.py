@@ -13,7 +13,7 @@ from logs import query
 from services.durations import words
 
 LABEL = "log lines: which part matches"
-HELP = "How many of 100 lines of the query `of` (empty: of all lines) match the first query, too."
+HELP = "How many of 100 lines match the query: of all lines, or of those that match “Of”."
 MEASURES = True
 UNIT = "%"
 

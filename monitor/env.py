@@ -20,12 +20,26 @@ TRUE, FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
 def text(*names: str, default: str = "") -> str:
-    """The first of `names` (a variable and its aliases) that is set and not empty, else `default`."""
-    return next((value for name in names if (value := os.environ.get(name, "").strip())), default)
+    """The first of `names` (a variable and its aliases) that is set and not empty, else `default`. `NAME_FILE` is the
+    path of a file with the value, as Docker and Kubernetes hand over secrets."""
+    return next((value for name in names if (value := _value(name))), default)
 
 
 def _name(names: Sequence[str]) -> str:
-    return next((name for name in names if os.environ.get(name, "").strip()), names[0])
+    return next((name for name in names if _value(name)), names[0])
+
+
+def _value(name: str) -> str:
+    value, path = (os.environ.get(each, "").strip() for each in (name, f"{name}_FILE"))
+    if not path:
+        return value
+    if value:
+        raise ImproperlyConfigured(f"{name} and {name}_FILE are both set: keep one of them.")
+    try:
+        return Path(path).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise ImproperlyConfigured(f"{name}_FILE must be a file to read, but {path!r} can't be read: {reason}.") from error
 
 
 def integer(*names: str, default: int, low: int, high: int) -> int:

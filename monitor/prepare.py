@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from hashlib import blake2s
 from pathlib import Path
+from typing import Final
 
 from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
@@ -15,9 +17,29 @@ from django.db.migrations.executor import MigrationExecutor
 
 Say = Callable[[str], object]
 
+LOCK: Final = 0x50484152  # any number that nobody else locks in this database
+
 
 class PrepareError(Exception):
     """The text is a sentence for the operator."""
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """One at a time prepares a database of PostgreSQL, on whatever machine; the lock ends with its connection. SQLite is
+    one machine's, where `up` has a lock of its own."""
+    connect("default")
+    connection = connections["default"]
+    if connection.vendor != "postgresql":
+        yield
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [LOCK])
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
 
 
 def migrate(say: Say) -> None:
@@ -48,6 +70,8 @@ def _where(alias: str) -> str:
 
 def collect_static(say: Say) -> None:
     """Copies the files if one of them was added, removed or changed since the last time."""
+    if settings.STATIC_COLLECTED:
+        return
     stamp, digest = Path(settings.DATA_DIR) / "static.stamp", static_digest()
     if stamp.exists() and stamp.read_text() == digest and Path(settings.STATIC_ROOT).is_dir():
         return

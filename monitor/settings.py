@@ -99,6 +99,8 @@ if DATABASE_URL.startswith("postgres"):
         DATABASES = {"default": dict(dj_database_url.parse(DATABASE_URL, conn_max_age=60, conn_health_checks=True))}
     except ValueError as error:
         raise ImproperlyConfigured(f"DATABASE_URL can't be read: {error}.") from error
+    if DATABASE_PASSWORD := env.text("DATABASE_PASSWORD"):
+        DATABASES["default"]["PASSWORD"] = DATABASE_PASSWORD
 else:
     _default = sqlite("pharos.sqlite3")
     if DATABASE_URL:
@@ -204,7 +206,9 @@ LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
-STATIC_ROOT = DATA_DIR / "static"
+# An image for containers has them collected already.
+STATIC_COLLECTED = env.text("PHAROS_STATIC_DIR")
+STATIC_ROOT = Path(STATIC_COLLECTED or DATA_DIR / "static").absolute()
 STATICFILES_DIRS = [BASE_DIR / "static"]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "overview"

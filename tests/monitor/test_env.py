@@ -13,7 +13,7 @@ from monitor import env
 
 @pytest.fixture(autouse=True)
 def nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ONE", "TWO"):
+    for name in ("ONE", "TWO", "ONE_FILE", "TWO_FILE"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -44,6 +44,31 @@ def test_a_text_is_the_first_name_that_is_set_and_not_empty(
             monkeypatch.setenv(name, given)
 
     assert env.text("ONE", "TWO", default="default") == value
+
+
+def test_a_value_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("of the file\n")
+    monkeypatch.setenv("TWO_FILE", str(tmp_path / "secret"))
+
+    assert env.text("ONE", "TWO", default="default") == "of the file"
+
+
+def test_a_file_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "nothing"
+    monkeypatch.setenv("ONE_FILE", str(path))
+
+    with refused(
+        f"ONE_FILE must be a file to read, but {str(path)!r} can't be read: No such file or directory."
+    ):
+        env.text("ONE")
+
+
+def test_a_value_and_a_file_are_one_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONE", "first")
+    monkeypatch.setenv("ONE_FILE", "/somewhere")
+
+    with refused("ONE and ONE_FILE are both set: keep one of them."):
+        env.text("ONE")
 
 
 # --- integer -------------------------------------------------------------------------------------------------------

@@ -141,7 +141,7 @@ def processes(redis_port: int | None) -> Plan:
         process("ingest", "manage.py", "ingest"),
         process("listen", "manage.py", "listen", when=str(settings.DATA_DIR / LISTEN_WANTED)),
         process("worker", *celery, "worker", *WORKER),
-        process("beat", *celery, "beat", "-s", str(settings.DATA_DIR / "celerybeat-schedule"), *BEAT),
+        process("beat", *celery, "beat", *BEAT),
     ]
     env = environment(redis_port)
     if redis_port:
@@ -160,7 +160,7 @@ WORKER = (
     *("--pool", "threads", "--concurrency", "4", "-l", "WARNING"),
     *("--without-gossip", "--without-mingle", "--without-heartbeat"),
 )
-BEAT = ("-l", "WARNING", "--pidfile=")
+BEAT = ("-S", "monitor.beat:Clock", "-l", "WARNING", "--pidfile=")
 
 
 def process(

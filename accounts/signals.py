@@ -10,7 +10,11 @@ from django.contrib.auth.signals import user_logged_in, user_logged_out, user_lo
 from django.dispatch import receiver
 from django.http import HttpRequest
 
+from core.meters import Counter
+
 log = logging.getLogger("accounts.sign_in")
+
+SIGN_INS = Counter("pharos_sign_ins", "Sign-ins.", "outcome")
 
 
 def _client(request: HttpRequest | None) -> str:
@@ -19,6 +23,7 @@ def _client(request: HttpRequest | None) -> str:
 
 @receiver(user_logged_in)
 def signed_in(request: HttpRequest, user: AbstractBaseUser, **_: Any) -> None:
+    SIGN_INS.add(1, "ok")
     log.info("%s signed in", user.get_username(), extra={"user": user.get_username(), "client": _client(request)})
 
 
@@ -31,4 +36,5 @@ def signed_out(request: HttpRequest, user: AbstractBaseUser | None, **_: Any) ->
 @receiver(user_login_failed)
 def refused(credentials: dict[str, Any], request: HttpRequest | None = None, **_: Any) -> None:
     name = str(credentials.get("username", ""))[:150]
+    SIGN_INS.add(1, "failed")
     log.warning("Sign-in as %s failed", name, extra={"user": name, "client": _client(request)})

@@ -26,7 +26,7 @@ from django.db.models import BigIntegerField, F, Q, QuerySet
 from django.db.models.functions import Cast
 from django.utils import timezone
 
-from alerts import conditions, dispatch, early, evaluation, facts, reach, templating, thresholds
+from alerts import conditions, dispatch, early, evaluation, facts, meters, reach, templating, thresholds
 from alerts.conditions import ConditionError, Facts, Measured
 from alerts.evaluation import Change, Episode, Spec, Verb
 from alerts.models import Alert, AlertRule
@@ -202,10 +202,14 @@ def _look(
     try:
         measured, found = _step(rule, rows, known, now)
     except ConditionError as error:
+        meters.EVALUATIONS.add(1, "error")
         if rule.error != (said := str(error)[:500]):
             log.warning("Rule %s can't be evaluated: %s", rule, said)
         return kept | {"error": said, "took_us": _took(began)}, ()
     kept |= {"evaluated_at": at, "took_us": _took(began), "error": ""}
+    meters.EVALUATIONS.add(1, "ok")
+    meters.EVALUATION_TIMES.observe(kept["took_us"] / clock.SECOND)
+    meters.EVALUATION_LATENESS.observe(max(at - due, 0) / clock.SECOND if due else 0.0)
     kept |= {"note": _note(rule, measured, found, len(rows), now), "values": _values(measured)}
     return kept, found.changes
 

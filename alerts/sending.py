@@ -25,7 +25,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import Error, close_old_connections, connections
 from django.utils import timezone
 
-from alerts import deliveries, notifiers
+from alerts import deliveries, meters, notifiers
 from alerts.deliveries import Claimed, Result
 from alerts.models import Channel, Delivery
 from alerts.models.deliveries import Reason
@@ -93,6 +93,7 @@ async def tell(claimed: Claimed) -> Result:
         answer, error = await _sent(claimed), None
     except NotifierError as failed:
         answer, error = str(failed), failed
+    meters.count_notification(claimed.channel.kind, error, perf_counter() - began)
     return Result(claimed, answer, round((perf_counter() - began) * 1_000), error)
 
 

@@ -5,4 +5,4 @@ class CoreConfig(AppConfig):
     name = "core"
 
     def ready(self) -> None:
-        from core import sqlite  # noqa: F401 - registered by import
+        from core import queries, sqlite  # noqa: F401 - registered by import

@@ -22,7 +22,7 @@ from django.db import DatabaseError, close_old_connections
 from accounts import keys
 from accounts.models import Scope
 from core import clock
-from logs import allowed, context, intake, stream
+from logs import allowed, context, intake, meters, stream
 from logs.packed import ENCODINGS, PackedError, TooLongError, unpack
 from logs.sources import streams
 from logs.sources.json_lines import REJECTED_MAX, JsonLines
@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 IN_A_THREAD: Final = 64 << 10  # bytes: longer bodies are parsed beside the event loop
 PACKED: Final = 8  # how much longer a packed body may get, by the rule of thumb
+EDGE: Final = "edge"  # what its requests are counted under
 BACKLOG_EVERY: Final = 1.0  # seconds between two looks at the backlog
 
 _loki: Final = Loki()
@@ -69,6 +70,7 @@ class Edge:
         self._backlog_at = 0.0
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        began = time.perf_counter()
         way = WAYS[_path(scope)]
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -83,6 +85,7 @@ class Edge:
                 more["retry-after"] = str(refused.retry_after)
             if refused.status == 401:
                 more["www-authenticate"] = 'Bearer realm="Pharos"'
+        meters.count_request(EDGE, answer.status, time.perf_counter() - began)
         await _send(send, answer, more)
 
     async def _authorize(self, headers: Mapping[str, str], client: str) -> keys.Access:
@@ -183,6 +186,7 @@ def _parse(
         refused.error = intake.without_secrets(refused.error)
         refused.rejected = refused.rejected and _without_secrets(refused.rejected)
         raise
+    meters.count_arrival(way.name, len(parsed.records), len(data), len(parsed.rejected))
     parsed.rejected = _without_secrets(parsed.rejected)
     return parsed, stream.chunks(parsed.records)
 

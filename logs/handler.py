@@ -19,6 +19,7 @@ import redis
 from django.conf import settings
 
 from core import clock
+from logs import meters
 from logs.context import request_id, trace
 from logs.records import Level, LogRecord
 
@@ -111,6 +112,7 @@ class StreamHandler(logging.Handler):
         batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), 1_000))]
         dropped, self._dropped = self._dropped, 0
         if dropped:
+            meters.DROPPED.add(dropped, "buffer")
             message = f"{dropped:,} lines were dropped while Redis was away"
             batch.append(LogRecord(clock.now(), Level.WARN, self.service, message, logger=__name__))
         try:

@@ -20,6 +20,7 @@ from channels.layers import get_channel_layer
 from django.db import close_old_connections
 
 from core.wakeups import Publisher
+from logs import meters
 from logs.records import LogRecord
 from logs.store import Backlog, log_stores
 
@@ -98,6 +99,7 @@ class Feed:
         Something comes at least every POLL seconds, perhaps without records, so that callers notice a viewer's end.
         """
         self._viewers += 1
+        meters.VIEWERS.add(1)
         self._ear = self._ear or asyncio.create_task(self._listen())
         told = 0
         try:
@@ -108,6 +110,7 @@ class Feed:
                 told = await self._next_wake_up(number)
         finally:
             self._viewers -= 1
+            meters.VIEWERS.add(-1)
             if not self._viewers and self._ear:
                 self._ear.cancel()
                 self._ear = None

@@ -11,7 +11,7 @@ from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
 
-from logs import context
+from logs import context, meters
 
 log = logging.getLogger("monitor.request")
 
@@ -45,7 +45,9 @@ def _begin(request: HttpRequest) -> float:
 
 def _end(request: HttpRequest, response: HttpResponseBase, began: float) -> HttpResponseBase:
     response["X-Request-ID"] = context.request_id.get()
-    milliseconds = round((time.perf_counter() - began) * 1_000, 1)
+    seconds = time.perf_counter() - began
+    meters.count_request(_view(request), response.status_code, seconds)
+    milliseconds = round(seconds * 1_000, 1)
     user = getattr(request, "user", None)
     log.log(
         _level(request, response.status_code),
@@ -65,6 +67,14 @@ def _end(request: HttpRequest, response: HttpResponseBase, began: float) -> Http
         },
     )
     return response
+
+
+def _view(request: HttpRequest) -> str:
+    """Names, of which there are so many as there are views: an address may be anything."""
+    match = request.resolver_match
+    if match is None:
+        return "unknown"
+    return "admin" if match.app_name == "admin" else match.view_name or "unnamed"
 
 
 def _name_if_loaded(user: Any) -> str:

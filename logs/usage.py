@@ -155,7 +155,7 @@ def stream_states() -> tuple[list[StreamState], str | None]:
     """The log streams; without Redis none, and the reason."""
     try:
         with stream.connect(REDIS_SECONDS) as client:
-            return [_state(client, name) for name in streams.active(client.get(streams.REPORT))], None
+            return [state(client, name) for name in streams.active(client.get(streams.REPORT))], None
     except (redis.RedisError, OSError) as error:
         return [], f"Redis is away: {str(error)[:200]}"
 
@@ -167,7 +167,7 @@ def troubles() -> list[str]:
     return []
 
 
-def _state(client: redis.Redis, name: str) -> StreamState:
+def state(client: redis.Redis, name: str) -> StreamState:
     length: Any = client.xlen(name)
     try:
         groups: Any = client.xinfo_groups(name)

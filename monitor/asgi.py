@@ -18,7 +18,7 @@ from django.urls import path  # noqa: E402
 from servestatic import ServeStaticASGI  # noqa: E402
 
 from alerts.consumers import AlertsConsumer, IncidentConsumer, IncidentsConsumer  # noqa: E402
-from core import memory  # noqa: E402
+from core import memory, reporting  # noqa: E402
 from logs.consumers import LogsConsumer  # noqa: E402
 from logs.edge import Edge, serves  # noqa: E402
 from monitor import urls  # noqa: E402, F401 - now, and not with the first request
@@ -66,4 +66,5 @@ application = ProtocolTypeRouter(
     }
 )
 
+reporting.begin("web")
 memory.settle()

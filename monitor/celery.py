@@ -6,7 +6,7 @@ from typing import Any
 from celery import Celery
 from celery.signals import beat_init, setup_logging, worker_ready
 
-from core import memory
+from core import memory, reporting
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "monitor.settings")
 
@@ -21,6 +21,12 @@ def keep_our_logging(**_: Any) -> None:
 
 
 @worker_ready.connect
+def begin_worker(**_: Any) -> None:
+    reporting.begin("worker")
+    memory.settle()
+
+
 @beat_init.connect
-def settle(**_: Any) -> None:
+def begin_beat(**_: Any) -> None:
+    reporting.begin("beat")
     memory.settle()

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from alerts import incident_list
+from monitor import doctor_page
 
 
 class Screen(NamedTuple):
@@ -53,7 +54,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         {
             "title": "Configure",
             "separator": True,
-            "items": [*_log_pages(request), *_route_tester(request), *_screens(request)],
+            "items": [*_log_pages(request), *_route_tester(request), *_doctor(request), *_screens(request)],
         },
     ]
 
@@ -121,6 +122,13 @@ def _route_tester(request: HttpRequest) -> list[dict[str, Any]]:
         return []
     tester = reverse("alerts:routes")
     return [_entry("Route tester", "conversion_path", tester, active=request.path.startswith(tester))]
+
+
+def _doctor(request: HttpRequest) -> list[dict[str, Any]]:
+    if not request.user.has_perm(doctor_page.PERMISSION):
+        return []
+    doctor = reverse("doctor")
+    return [_entry("Doctor", "stethoscope", doctor, active=request.path.startswith(doctor))]
 
 
 def _screens(request: HttpRequest) -> list[dict[str, Any]]:

@@ -200,6 +200,15 @@ DEFAULT_FROM_EMAIL = env.text("PHAROS_EMAIL_FROM", default="pharos@localhost")
 # For how many days alerts that have ended, and deliveries, are kept; 0 is for ever. Incidents stay.
 ALERTS_RETENTION_DAYS = env.integer("PHAROS_ALERTS_RETENTION_DAYS", default=90, low=0, high=36_500)
 
+# --- Who watches Pharos ------------------------------------------------------------------------------------------
+
+# Pinged each minute while Pharos works, with /fail behind it while it does not. Empty: nobody outside is told.
+HEARTBEAT_URL = env.url("PHAROS_HEARTBEAT_URL", schemes=["https", "http"])
+if HEARTBEAT_URL:
+    CELERY_BEAT_SCHEDULE["outside-heartbeat"] = {
+        "task": "monitor.tasks.outside_heartbeat", "schedule": 60, "options": {"expires": 60},
+    }  # fmt: skip
+
 # --- Pages -----------------------------------------------------------------------------------------------------
 
 LANGUAGE_CODE = "en-us"

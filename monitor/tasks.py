@@ -7,12 +7,14 @@ from typing import Final
 
 from celery import shared_task
 
+from core import clock
 from logs import stream
 from monitor import health
 
 log = logging.getLogger(__name__)
 
 SAY_EVERY: Final = 2  # ticks
+TICKED: Final = "pharos:ticked"  # µs: when a tick came through a worker last
 
 
 @shared_task
@@ -22,8 +24,16 @@ def tick() -> None:
     try:
         ticks = client.incr(f"{stream.ALIVE}worker:ticks")
         client.set(f"{stream.ALIVE}worker", ticks, ex=stream.ALIVE_FOR)
+        client.set(TICKED, clock.now())
     finally:
         client.close()
     if ticks % SAY_EVERY == 1:
         lag = health.ingest_lag()
         log.info("All is well: %s", lag.detail if lag.healthy else f"not so: {lag.detail}", extra={"tick": ticks})
+
+
+@shared_task
+def outside_heartbeat() -> None:
+    from monitor import watchdog
+
+    watchdog.beat()

@@ -7,7 +7,7 @@ from django.urls import include, path
 from alerts import incident_api
 from core.pages import LoginPage
 from logs import api
-from monitor import health, overview, service_lines
+from monitor import doctor_page, health, metrics, overview, service_lines
 from services import api as services_api
 from services import container_api
 
@@ -54,4 +54,7 @@ urlpatterns = [
     path("health/live", health.live, name="health-live"),
     path("health/ready", health.ready, name="health-ready"),
     path("ready", health.takes_lines, name="ready"),
+    path("doctor/", doctor_page.page, name="doctor"),
+    path("doctor/guide/", doctor_page.guide, name="doctor-guide"),
+    path("metrics", metrics.page, name="metrics"),
 ]

@@ -23,7 +23,7 @@ from django.db import Error, InterfaceError, OperationalError, close_old_connect
 from django.utils import timezone
 
 from core import clock
-from services import polling, probes, recording
+from services import meters, polling, probes, recording
 from services.models import Check
 from services.models.watched import LEASE_MARGIN
 from services.probes import Measurement
@@ -187,6 +187,8 @@ class Asker:
             return
         self._forget(run)
         question = run.question
+        meters.CHECKS.add(1, question.kind, measurement.outcome.name.lower())
+        meters.LATENESS.observe(max(run.at - question.due, 0) / clock.SECOND)
         following = polling.next_due(question.due, polling.micros(question.interval), run.at)
         self._results.append(Observation(question.check, run.at, measurement, question.token, following))
         if self._writing is None and not self._stopped:

@@ -22,7 +22,7 @@ from django.conf import settings
 from redis.client import PubSub
 
 from core import clock
-from logs import stream
+from logs import meters, stream
 from logs.sources import streams
 
 log = logging.getLogger(__name__)
@@ -122,6 +122,7 @@ class Listener:
         self._dropped += messages
         if time.monotonic() >= self._next_word:
             self._next_word = time.monotonic() + SAY_EVERY
+            meters.DROPPED.add(self._dropped, "channel")
             log.warning("%s messages of channels were dropped, the last because %s", f"{self._dropped:,}", reason)
             self._dropped = 0
 

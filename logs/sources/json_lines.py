@@ -19,6 +19,7 @@ _decode_array = msgspec.json.Decoder(list[Raw]).decode
 class JsonLines(Way):
     """`POST /api/logs`."""
 
+    name = "json"
     # curl's --data says x-www-form-urlencoded if it isn't told otherwise: the body decides.
     content_types = frozenset(
         {"", "application/json", "application/x-ndjson", "application/ndjson", "application/jsonl", "text/plain",

@@ -50,6 +50,7 @@ class Entry(NamedTuple):
 
 
 class Loki(Way):
+    name = "loki"
     # Without a type, Loki takes a body for protobuf.
     content_types = frozenset({"", "application/x-protobuf", "application/protobuf", JSON})
     expected = "application/x-protobuf or application/json"

@@ -45,6 +45,7 @@ _INVALID_ARGUMENT: Final = 3
 
 
 class Otlp(Way):
+    name = "otlp"
     content_types = frozenset({PROTOBUF, JSON})
     expected = f"{PROTOBUF} or {JSON}"
 

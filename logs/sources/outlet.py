@@ -14,7 +14,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Any, Final
@@ -23,7 +23,7 @@ import msgspec
 import redis
 from django.conf import settings
 
-from logs import stream
+from logs import meters, stream
 from logs.records import LogRecord
 from logs.sources import streams
 
@@ -73,6 +73,9 @@ return 1
 Mark = tuple[str, str]  # key, position
 
 
+LISTEN: Final = "listen"  # what its lines are counted under
+
+
 class LeaseLostError(Exception):
     """Another process listens now."""
 
@@ -81,6 +84,12 @@ class _Line(msgspec.Struct):
     record: LogRecord | None  # None: only a mark
     mark: Mark | None
     size: int
+
+
+def _weighed(lines: Iterable[_Line]) -> tuple[int, int]:
+    """Lines, and their bytes."""
+    sizes = [line.size - LINE_OVERHEAD for line in lines if line.record is not None]
+    return len(sizes), sum(sizes)
 
 
 class Outlet:
@@ -209,6 +218,7 @@ class Outlet:
         return batch
 
     def _remove(self, count: int) -> None:
+        meters.count_arrival(LISTEN, *_weighed(islice(self._lines, count)))
         for _ in range(count):
             line = self._lines.popleft()
             self._size -= line.size

@@ -18,6 +18,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from core import clock
+from logs import meters
 from logs.models import LogSource
 from logs.sources import names
 from logs.sources.outlet import Outlet
@@ -193,6 +194,7 @@ class _Server:
             self._next_word = time.monotonic() + SAY_EVERY
             self._said = self.dropped.copy()
             for reason, number in new.items():
+                meters.DROPPED.add(number, "syslog")
                 log.warning("%s: %s messages were dropped because %s", self.source.name, f"{number:,}", reason)
 
 

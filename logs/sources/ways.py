@@ -49,6 +49,7 @@ class Refused(Exception):  # noqa: N818 - an answer
 
 
 class Way(ABC):
+    name: str  # what its lines are counted under
     content_types: frozenset[str]
     expected: str  # the usual ones of them, for a sentence
     unpacked_by_parse: frozenset[str] = frozenset()  # values of Content-Encoding that are left to `parse`

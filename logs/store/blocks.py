@@ -26,6 +26,7 @@ from django.db.models import Exists, Max, Min, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
 from core import clock
+from logs import meters
 from logs.lines import Lines
 from logs.models import LogBlock, LogBlockGrams, LogCommit
 from logs.query import Everything, Node
@@ -154,7 +155,8 @@ class BlockStore(BaseLogStore):
         deadline: float | None = None,
     ) -> Page:
         search = reading.Search(self.shelf, node, direction, limit, after, Stop(deadline))
-        return search.run(start or 0, (NO_LIMIT if end is None else end) - 1)
+        with meters.STORE_TIMES.timed("search"):
+            return search.run(start or 0, (NO_LIMIT if end is None else end) - 1)
 
     def get(self, position: Position) -> LogRecord | None:
         timestamp, sequence = position
@@ -195,7 +197,8 @@ class BlockStore(BaseLogStore):
         known: MutableMapping[int, Sequence[Counted]] | None = None,
     ) -> Counts:
         known = {} if known is None else known
-        return reading.counts(self.shelf, node, fields, start, end, step, Stop(deadline), most, known)
+        with meters.STORE_TIMES.timed("count"):
+            return reading.counts(self.shelf, node, fields, start, end, step, Stop(deadline), most, known)
 
     def last_commit(self) -> int:
         return LogCommit.objects.using(self.database).aggregate(number=Max("pk"))["number"] or 0

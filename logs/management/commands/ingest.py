@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from core import memory
+from core import memory, reporting
 from logs import live
 from logs.ingest import Ingester, consumer_name
 from logs.store import log_stores
@@ -19,6 +19,7 @@ class Command(BaseCommand):
     requires_system_checks: Any = ("pharos",)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        reporting.begin("ingest")
         memory.settle()
         with consumer_name(settings.DATA_DIR) as name:
             ingester = Ingester(name, log_stores["default"], live.publisher())

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from core import reporting
 from logs.sources.listen import Listener
 
 
@@ -17,6 +18,7 @@ class Command(BaseCommand):
     requires_system_checks: Any = ("pharos",)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        reporting.begin("listen")
         asyncio.run(listen())
 
 

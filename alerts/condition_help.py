@@ -26,6 +26,7 @@ HELP: Final[dict[str, str | Promise]] = {
     "statistic": _("Of the answers in the window."),
     "containers": _("By their names; * stands for any letters. Empty: all."),
     "hosts": _("Only containers of these Docker hosts. Empty: all."),
+    "value": _("What is measured; docs/alert-rules.md says what each is."),
     "fine": _("Exit codes that nobody is told of, as a list: [0, 143]. 143 is a container that somebody stopped."),
 }
 

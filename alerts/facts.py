@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 from django.db.models import Avg, Q
 
-from alerts import line_counts
+from alerts import line_counts, own_values
+from alerts.conditions.base import ConditionError
+from alerts.own_values import Own, OwnError
 from core import clock
 from logs.query import Node
 from logs.store import BaseLogStore, Counts, log_stores
@@ -82,6 +84,7 @@ class Facts:
         self._events: tuple[datetime, list[EventFacts]] | None = None
         self._latencies: dict[int, dict[int, list[int]]] = {}
         self._usages: dict[int, dict[int, Usage]] = {}
+        self._own: dict[str, list[Own]] = {}
 
     # --- Log lines -------------------------------------------------------------------------------------------------
 
@@ -158,6 +161,17 @@ class Facts:
             )
             self._usages[window] = {row[0]: Usage(*row[1:]) for row in rows}
         return self._usages[window]
+
+    # --- Pharos itself ---------------------------------------------------------------------------------------------
+
+    def own(self, name: str) -> Sequence[Own]:
+        """One of `alerts.own_values.VALUES`. Raises ConditionError."""
+        if name not in self._own:
+            try:
+                self._own[name] = own_values.read(name)
+            except OwnError as error:
+                raise ConditionError(str(error)) from None
+        return self._own[name]
 
 
 def _names(facts: type[NamedTuple]) -> list[str]:

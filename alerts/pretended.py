@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from alerts.facts import CheckFacts, ContainerFacts, EventFacts, Facts, ServiceFacts, Usage
+from alerts.own_values import Own
 from core import clock
 from logs import patterns
 from logs.query import Node
@@ -70,6 +71,9 @@ class Pretended(Facts):
 
     def usages(self, window: int) -> dict[int, Usage]:
         return {1: Usage(self._level, self._level)}  # of a limit of 100: percent
+
+    def own(self, name: str) -> Sequence[Own]:
+        return [Own({}, self._level, GONE)]
 
     def counts(self, node: Node, fields: Sequence[str], step: int, start: int, end: int) -> Counts:
         return Counts(step, self._log_lines.of(tuple(fields), self._level, start, end), complete=True)

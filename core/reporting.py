@@ -162,7 +162,7 @@ def forget(client: redis.Redis) -> int:
     known = {f"{each.process}/{each.replica}".encode() for each in reports(client)}
     names: Any = client.hkeys(PROCESSES)
     old = [name for name in names if name not in known]
-    return int(cast(int, client.hdel(PROCESSES, *old))) if old else 0
+    return cast(int, client.hdel(PROCESSES, *old)) if old else 0
 
 
 def _time(client: redis.Redis) -> int:

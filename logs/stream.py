@@ -43,6 +43,7 @@ TIMEOUT: Final = 5.0  # seconds that any command may take
 ALIVE: Final = "pharos:alive:"
 INGESTERS: Final = f"{ALIVE}ingest:"
 ALIVE_FOR: Final = 15  # seconds
+TICKED: Final = "pharos:ticked"  # µs: when a tick of beat came through a worker last
 UNPACKED_MAX: Final = 8 << 20  # bytes of an entry that came packed
 _CHUNK, _SEAL = b"chunk", b"seal"
 

@@ -14,7 +14,6 @@ from monitor import health
 log = logging.getLogger(__name__)
 
 SAY_EVERY: Final = 2  # ticks
-TICKED: Final = "pharos:ticked"  # µs: when a tick came through a worker last
 
 
 @shared_task
@@ -24,7 +23,7 @@ def tick() -> None:
     try:
         ticks = client.incr(f"{stream.ALIVE}worker:ticks")
         client.set(f"{stream.ALIVE}worker", ticks, ex=stream.ALIVE_FOR)
-        client.set(TICKED, clock.now())
+        client.set(stream.TICKED, clock.now())
     finally:
         client.close()
     if ticks % SAY_EVERY == 1:

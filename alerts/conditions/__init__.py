@@ -34,6 +34,7 @@ CONDITIONS: Final[dict[str, str]] = {
     "container_unhealthy": "container: unhealthy",
     "container_cpu": "container: CPU",
     "container_memory": "container: memory",
+    "pharos_value": "Pharos itself: a number",
 }
 
 

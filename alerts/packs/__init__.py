@@ -21,7 +21,7 @@ from alerts import rules_yaml
 from alerts.models import AlertRule
 
 FOLDER: Final = Path(__file__).parent
-PACKS: Final = ("services", "logs", "containers")
+PACKS: Final = ("services", "logs", "containers", "pharos")
 LINK: Final = re.compile(r"\[([^\]]+)\]\([^)]+\.md\)")
 # A section of a runbook → the field of the rule.
 SECTIONS: Final = {

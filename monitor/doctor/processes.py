@@ -13,7 +13,6 @@ from logs.models import LogSource
 from logs.sources.listen import WAYS
 from monitor.doctor.broker import TIMEOUT
 from monitor.doctor.findings import Finding, ok, problem, warning
-from monitor.tasks import TICKED
 
 NEEDED: Final = ("web", "ingest", "worker", "beat")
 QUEUE_MAX: Final = 1_000  # tasks
@@ -38,7 +37,7 @@ def running() -> Finding:
 def beat() -> Finding:
     with stream.connect(TIMEOUT) as client:
         alive: Any = client.get(f"{stream.ALIVE}worker")
-        ticked: Any = client.get(TICKED)
+        ticked: Any = client.get(stream.TICKED)
         waiting: Any = client.llen(settings.CELERY_TASK_DEFAULT_QUEUE)
     since = (clock.now() - int(ticked)) / clock.SECOND if ticked else None
     if alive is None:

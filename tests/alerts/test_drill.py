@@ -37,7 +37,7 @@ def table(*arguments: str) -> str:
 def test_each_rule_that_comes_with_pharos_fires_and_is_told() -> None:
     packs.install()
     found = table("--all")
-    assert "20 rules, 0 missed." in found
+    assert "28 rules, 0 missed." in found
     rows = {line.split()[0]: line for line in found.splitlines() if line}
     assert "critical" in rows["ServiceDown"]
     assert "2 min" in rows["ServiceDown"]
@@ -49,14 +49,14 @@ def test_each_rule_that_comes_with_pharos_fires_and_is_told() -> None:
 
 def test_only_rules_that_are_on_unless_it_is_told() -> None:
     packs.install()
-    assert "18 rules, 0 missed." in table()
+    assert "26 rules, 0 missed." in table()
     assert "1 rules, 0 missed." in table("LogsStopped")
     with pytest.raises(CommandError, match="There is no rule 'Nothing'"):
         table("Nothing")
 
 
 THRESHOLD = {"operator": ">", "thresholds": [{"severity": "high", "value": 2}]}
-CONFIGS = {"log_distinct": {"field": "user_id"}}
+CONFIGS = {"log_distinct": {"field": "user_id"}, "pharos_value": {"value": "dead_letters"}}
 
 
 @pytest.mark.parametrize("kind", conditions.CONDITIONS)

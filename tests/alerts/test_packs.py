@@ -27,7 +27,7 @@ RUNBOOKS: Path = settings.BASE_DIR / "docs" / "runbooks"
 def test_a_migration_installs_them() -> None:
     migration = import_module("alerts.migrations.0002_first_rows")
     migration.packs(apps, SimpleNamespace(connection=connection))
-    assert AlertRule.objects.count() == len(packs.shipped()) == 20
+    assert AlertRule.objects.count() == len(packs.shipped()) == 28
     for rule in AlertRule.objects.all():
         rule.full_clean()
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 import redis
 from django.conf import settings
@@ -15,8 +15,9 @@ from django.utils import timezone
 
 from alerts.models import Channel
 from core import clock, reporting
-from logs import stream, usage
+from logs import stream
 from logs.models import DeadLetter
+from logs.sources import streams
 from services.models import Check
 
 OVERDUE: Final = 10 * clock.SECOND  # a check that is later than that
@@ -41,11 +42,11 @@ def read(name: str) -> list[Own]:
 
 
 def _ingest_wait() -> Iterator[Own]:
-    states, error = usage.stream_states()
-    if error:
-        raise OwnError(error)
-    for each in states:
-        yield Own({"stream": each.name}, each.wait, f"the oldest line of {each.name} waits for {each.wait:,.0f} s")
+    with reporting.connect() as client:
+        names = streams.active(cast(Any, client.get(streams.REPORT)))
+        waits = {name: stream.oldest_wait(client, name) / clock.SECOND for name in names}
+    for name, wait in waits.items():
+        yield Own({"stream": name}, wait, f"the oldest line of {name} waits for {wait:,.0f} s")
 
 
 def _dead_letters() -> Iterator[Own]:

@@ -78,6 +78,8 @@ class Reporter:
         if self._stopped.is_set():
             return
         self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join(TIMEOUT)  # what it is writing would come back
         with suppress(redis.RedisError, OSError), connect() as client:
             client.hdel(PROCESSES, self.field)
 

@@ -6,7 +6,6 @@ from typing import Final
 
 from django.conf import settings
 from django.db import connections, transaction
-from django.db.migrations.executor import MigrationExecutor
 
 from core import disk
 from monitor.doctor.findings import Finding, ok, problem
@@ -32,6 +31,9 @@ def answers() -> Finding:
 
 
 def migrations() -> Finding:
+    # The worker writes, and needs nothing of this.
+    from django.db.migrations.executor import MigrationExecutor
+
     missing: list[str] = []
     for alias in aliases():
         executor = MigrationExecutor(connections[alias])

@@ -164,11 +164,11 @@ def forget(client: redis.Redis) -> int:
     known = {f"{each.process}/{each.replica}".encode() for each in reports(client)}
     names: Any = client.hkeys(PROCESSES)
     old = [name for name in names if name not in known]
-    return cast(int, client.hdel(PROCESSES, *old)) if old else 0
+    return client.hdel(PROCESSES, *old) if old else 0
 
 
 def _time(client: redis.Redis) -> int:
-    seconds, micros = cast(tuple[int, int], client.time())
+    seconds, micros = client.time()
     return seconds * clock.SECOND + micros
 
 

@@ -84,7 +84,8 @@ def _family(numbers: Numbers, who: tuple[str, ...] = ()) -> Metric:
     kinds = {
         "counter": core.CounterMetricFamily, "gauge": core.GaugeMetricFamily, "histogram": core.HistogramMetricFamily
     }  # fmt: skip
-    return kinds[numbers.kind](numbers.name, numbers.help, labels=[*who, *numbers.labels])
+    family: Metric = kinds[numbers.kind](numbers.name, numbers.help, labels=[*who, *numbers.labels])
+    return family
 
 
 def _add(family: Metric, numbers: Numbers, who: tuple[str, ...] = ()) -> None:

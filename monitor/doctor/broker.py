@@ -61,7 +61,7 @@ def clocks() -> Finding:
     """Of this host, and of all that report; that of Redis is what they are compared with."""
     with stream.connect(TIMEOUT) as client:
         before = clock.now()
-        seconds, micros = client.time()  # type: ignore[misc]
+        seconds, micros = client.time()
         ahead = ((before + clock.now()) / 2 - seconds * clock.SECOND - micros) / clock.SECOND
         try:
             found = {each.replica.partition(":")[0]: each.clock for each in reporting.reports(client) if each.alive}

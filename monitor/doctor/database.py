@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Final
 
 from django.conf import settings
@@ -24,7 +25,7 @@ def answers() -> Finding:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
         if connection.vendor == "sqlite":
-            versions.append(f"SQLite {'.'.join(map(str, connection.Database.sqlite_version_info))}")
+            versions.append(f"SQLite {sqlite3.sqlite_version}")
         else:
             versions.append(f"PostgreSQL {'.'.join(map(str, connection.get_database_version()))}")
     return ok(f"{' and '.join(dict.fromkeys(versions))} answers.")

@@ -22,7 +22,6 @@ from core.reporting import Reporter
 from logs import stream
 from logs.models import DeadLetter, LogSource
 from monitor import doctor, doctor_page, tasks, watchdog
-from monitor.doctor import broker
 from monitor.doctor.findings import OK, PROBLEM, WARNING, Finding, ok
 from services.models import DockerHost
 from tests.alerts import made
@@ -115,7 +114,7 @@ def test_a_redis_that_throws_lines_away(healthy: redis.Redis) -> None:
 
 
 def test_clocks_that_differ(healthy: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broker.clock, "now", lambda: 1_000_000)
+    monkeypatch.setattr("core.clock.now", lambda: 1_000_000)
     level, said = found("clocks")
     assert level == PROBLEM
     assert "behind that of Redis' host" in said

@@ -172,7 +172,9 @@ def _asked(port: int, query: str) -> list[Any]:
 
 def scrape_config() -> str:
     text = (Path(settings.BASE_DIR) / "docs" / "operations.md").read_text()
-    return re.findall(r"```yaml\n(scrape_configs:.*?)```", text, re.DOTALL)[0]
+    found = re.search(r"```yaml\n(scrape_configs:.*?)```", text, re.DOTALL)
+    assert found
+    return found[1]
 
 
 # --- Meters ----------------------------------------------------------------------------------------------------------

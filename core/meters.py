@@ -43,8 +43,6 @@ class Meter:
     def __init__(self, name: str, help: str, *labels: str, bounds: Sequence[float] = ()) -> None:  # noqa: A002 - the field's own
         self.name, self.help, self.labels, self.bounds = name, help, labels, tuple(bounds)
         self.rows: dict[Labels, list[float]] = {}
-        if not labels:
-            self.rows[()] = self._empty()  # a zero is a number, too
         METERS[name] = self
 
     def _empty(self) -> list[float]:
@@ -71,9 +69,14 @@ class Meter:
 
 
 class Counter(Meter):
-    """It only rises."""
+    """It only rises. One without labels begins with a zero, so that its first rise is seen."""
 
     KIND = "counter"
+
+    def __init__(self, name: str, help: str, *labels: str) -> None:  # noqa: A002 - the field's own
+        super().__init__(name, help, *labels)
+        if not labels:
+            self.rows[()] = self._empty()
 
     def add(self, amount: float, *labels: str) -> None:
         with _lock:

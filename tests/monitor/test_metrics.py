@@ -203,8 +203,13 @@ def test_too_many_series_are_counted_together(own_meters: None) -> None:
     assert hits.value(meters.OTHER) == 5
 
 
-def test_a_meter_without_labels_begins_with_zero(own_meters: None) -> None:
-    assert Gauge("g", "A gauge.").numbers().series == [((), [0.0])]
+def test_a_counter_without_labels_begins_with_zero(own_meters: None) -> None:
+    assert Counter("c", "A counter.").numbers().series == [((), [0.0])]
+    gauge = Gauge("g", "A gauge.")
+    assert [each.name for each in meters.counted()] == ["c"]
+    gauge.set(3)
+    gauge.add(-1)
+    assert gauge.value() == 2
 
 
 # --- Reports ---------------------------------------------------------------------------------------------------------

@@ -6,4 +6,4 @@ class AccountsConfig(AppConfig):
     verbose_name = "Access"
 
     def ready(self) -> None:
-        from accounts import signals  # noqa: F401 - registered by import
+        from accounts import checks, signals  # noqa: F401 - registered by import

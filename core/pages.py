@@ -8,12 +8,10 @@ from typing import Any, Concatenate, ParamSpec
 from urllib.parse import urlsplit
 
 from django.contrib import admin
-from django.contrib.auth.forms import AuthenticationForm
-from django.contrib.auth.views import LoginView, redirect_to_login
+from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.templatetags.static import static
-from unfold.widgets import BASE_INPUT_CLASSES
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
@@ -66,26 +64,6 @@ def _ask_to_log_in(request: HttpRequest) -> HttpResponse:
     answer = HttpResponse(status=401)
     answer["HX-Redirect"] = redirect_to_login(back_to or "/").url
     return answer
-
-
-class LoginForm(AuthenticationForm):
-    """Django's form in unfold's clothes. Unfold's own lets in nobody but users of the admin."""
-
-    def __init__(self, request: HttpRequest | None = None, *args: Any, **kwargs: Any) -> None:
-        super().__init__(request, *args, **kwargs)
-        for field in self.fields.values():
-            field.widget.attrs["class"] = " ".join(BASE_INPUT_CLASSES)
-
-
-class LoginPage(LoginView):
-    """`/login/`"""
-
-    authentication_form = LoginForm
-    redirect_authenticated_user = True
-
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        context = super().get_context_data(**kwargs)
-        return shell(self.request, "Log in", **context, site_url="")  # there is no site to return to
 
 
 def is_fragment(request: HttpRequest) -> bool:

@@ -38,6 +38,11 @@ INSTALLED_APPS = [
     "channels",
     "django_htmx",
     "template_partials",
+    # Without "allauth" itself, whose bare templates would be found for a page that we have forgotten to dress.
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.usersessions",
     "core",
     "accounts",
     "logs",
@@ -57,6 +62,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "core.timezone.reader_timezone",
+    "allauth.account.middleware.AccountMiddleware",
 ]
 
 ROOT_URLCONF = "monitor.urls"
@@ -153,6 +159,19 @@ CHANNEL_LAYERS = {
     }
 }
 
+CACHES = {
+    "default": {
+        "BACKEND": "core.cache.SharedCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "pharos",
+        "OPTIONS": {
+            "serializer": "core.cache.JsonSerializer",
+            "socket_timeout": 1,
+            "socket_connect_timeout": 1,
+        },
+    }
+}
+
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1).replace("?db=", "?virtual_host=", 1)
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "pharos"
@@ -223,7 +242,7 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "overview"
 LOGOUT_REDIRECT_URL = "login"
 
-SESSION_COOKIE_AGE = 14 * 24 * 3600
+SESSION_COOKIE_AGE = env.integer("PHAROS_SESSION_HOURS", default=336, low=1, high=8_784) * 3600
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_COOKIES = env.boolean("PHAROS_SECURE_COOKIES", default=False)
@@ -237,6 +256,70 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+
+# --- Sign-in: see docs/sign-in.md --------------------------------------------------------------------------------
+
+REQUIRE_MFA = env.boolean("PHAROS_REQUIRE_MFA", default=False)
+if REQUIRE_MFA:
+    MIDDLEWARE += ["accounts.sign_in.second_factor.lead_to_setup"]
+
+# The provider's address (issuer); empty is no single sign-on.
+OIDC_URL = env.url("PHAROS_OIDC_URL", schemes=["https", "http"]).rstrip("/")
+OIDC_CLIENT_ID = env.text("PHAROS_OIDC_CLIENT_ID")
+OIDC_CLIENT_SECRET = env.text("PHAROS_OIDC_CLIENT_SECRET")
+OIDC_NAME = env.text("PHAROS_OIDC_NAME", default="single sign-on")
+OIDC_SCOPES = env.words("PHAROS_OIDC_SCOPES", default="openid,profile,email")
+OIDC_ROLES_CLAIM = env.text("PHAROS_OIDC_ROLES_CLAIM", default="groups")
+# What the claim says, and which of our roles that is. Empty: roles are given in Pharos.
+OIDC_ROLES = env.pairs("PHAROS_OIDC_ROLES")
+OIDC_DEFAULT_ROLE = env.text("PHAROS_OIDC_DEFAULT_ROLE")
+OIDC_ONLY = env.boolean("PHAROS_OIDC_ONLY", default=False)
+ROLES = ("Viewer", "Responder", "Editor", "Administrator")
+for _name, _role in [*(("PHAROS_OIDC_ROLES", role) for role in OIDC_ROLES.values()),
+                     ("PHAROS_OIDC_DEFAULT_ROLE", OIDC_DEFAULT_ROLE or ROLES[0])]:  # fmt: skip
+    if _role not in ROLES:
+        raise ImproperlyConfigured(f"{_name} must name roles out of {', '.join(ROLES)}, but it names {_role!r}.")
+if OIDC_URL and not OIDC_CLIENT_ID:
+    raise ImproperlyConfigured("PHAROS_OIDC_CLIENT_ID must be set when PHAROS_OIDC_URL is: the provider asks for it.")
+if OIDC_ONLY and not OIDC_URL:
+    raise ImproperlyConfigured("PHAROS_OIDC_ONLY must not be set without PHAROS_OIDC_URL: nobody could sign in.")
+
+ACCOUNT_ADAPTER = "accounts.sign_in.adapters.AccountAdapter"
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if EXTERNAL_URL.startswith("https:") else "http"
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_LOGIN_METHODS = {"username"}
+# Failed attempts that are let through: from one address, and under one name from wherever.
+ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/5m/key"}
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
+# People are told apart by the provider's subject. Two of them may have one address, and neither becomes the other.
+ACCOUNT_UNIQUE_EMAIL = False
+SOCIALACCOUNT_ADAPTER = "accounts.sign_in.single.SingleSignOn"
+SOCIALACCOUNT_LOGIN_ON_GET = True
+SOCIALACCOUNT_REAUTHENTICATION_REQUIRED = True  # before accounts are joined
+SOCIALACCOUNT_REQUESTS_TIMEOUT = 5
+SOCIALACCOUNT_PROVIDERS = {
+    "openid_connect": {
+        "OAUTH_PKCE_ENABLED": True,
+        "SCOPE": OIDC_SCOPES,
+        "APPS": [
+            {
+                "provider_id": "sso",
+                "name": OIDC_NAME,
+                "client_id": OIDC_CLIENT_ID,
+                "secret": OIDC_CLIENT_SECRET,
+                "settings": {"server_url": OIDC_URL},
+            }
+        ],
+    }
+}
+MFA_ADAPTER = "accounts.sign_in.adapters.SecondFactor"
+MFA_ALLOW_UNVERIFIED_EMAIL = True  # nothing hangs on the address here
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_TOTP_ISSUER = "Pharos"
+MFA_TOTP_TOLERANCE = 1  # phones are a little late
 
 # --- Our own log lines -------------------------------------------------------------------------------------------
 

@@ -1,11 +1,10 @@
 """Every address but those of `logs.edge.WAYS`: see monitor/asgi.py."""
 
+from django.apps import apps
 from django.contrib import admin
-from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 
 from alerts import incident_api
-from core.pages import LoginPage
 from logs import api
 from monitor import doctor_page, health, metrics, overview, service_lines
 from services import api as services_api
@@ -13,6 +12,13 @@ from services import container_api
 
 # Here, and not with the apps: processes without pages need neither the screens nor the memory that they take.
 admin.autodiscover()
+# django-allauth's lists are for its own look; what people need of them is on their account's page.
+for _app in ("account", "mfa", "socialaccount", "usersessions"):
+    admin.site.unregister(
+        [model for model in apps.get_app_config(_app).get_models() if admin.site.is_registered(model)]
+    )
+
+handler429 = "accounts.sign_in.pages.too_many"
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
@@ -23,8 +29,7 @@ urlpatterns = [
     path("containers/", include("services.container_urls")),
     path("", include("alerts.urls")),
     path("", include("alerts.alertmanager.urls")),
-    path("login/", LoginPage.as_view(), name="login"),
-    path("logout/", LogoutView.as_view(), name="logout"),
+    path("", include("accounts.sign_in.urls")),  # before the admin's, whose own sign-in page it replaces
     path("admin/", admin.site.urls),
     path("api/logs", api.search, name="api-logs"),
     path("api/logs/", api.search),

@@ -1,0 +1,99 @@
+"""Single sign-on: who may come in, and the roles that the provider's claim gives."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from django.conf import settings
+from django.contrib.auth.models import Group, User
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.translation import gettext
+
+from accounts.sign_in.adapters import turned_away
+
+log = logging.getLogger("accounts.sign_in")
+
+# Who has one of these may enter the admin.
+STAFF: Final = frozenset({"Editor", "Administrator"})
+
+
+class SingleSignOn(DefaultSocialAccountAdapter):
+    """People are matched by the provider's subject, never by an address: see docs/adr/0017-sign-in.md."""
+
+    def is_open_for_signup(self, request: HttpRequest, sociallogin: Any) -> bool:
+        return True  # pre_social_login has turned away who has no role
+
+    def pre_social_login(self, request: HttpRequest, sociallogin: Any) -> None:
+        if sociallogin.state.get("process") == "connect":
+            return  # somebody who is in already joins the accounts; roles come with the next sign-in
+        roles = granted(sociallogin.account.extra_data)
+        user = sociallogin.user if sociallogin.is_existing else None
+        if user:
+            synchronise(user, roles)
+        if not roles and not _has_rights_of_its_own(user):
+            sentence = gettext("%(provider)s gives you no role in Pharos. Ask whoever looks after it there.")
+            name = user.get_username() if user else sociallogin.user.get_username()
+            answer = turned_away(request, name, sentence % {"provider": settings.OIDC_NAME})
+            raise ImmediateHttpResponse(answer)
+
+    def save_user(self, request: HttpRequest, sociallogin: Any, form: Any = None) -> Any:
+        user = super().save_user(request, sociallogin, form)
+        synchronise(user, granted(sociallogin.account.extra_data))
+        return user
+
+    def get_connect_redirect_url(self, request: HttpRequest, socialaccount: Any) -> str:
+        return reverse("account")
+
+    def on_authentication_error(
+        self, request: HttpRequest, provider: Any, error: Any = None, exception: Any = None, extra_context: Any = None
+    ) -> None:
+        said = str(exception or request.GET.get("error_description") or request.GET.get("error") or error)[:300]
+        log.warning("Sign-in with %s failed: %s", settings.OIDC_NAME, said, extra={"provider": settings.OIDC_URL})
+        sentence = gettext("Signing in with %(provider)s did not work. Try again; the log says why.")
+        raise ImmediateHttpResponse(turned_away(request, "", sentence % {"provider": settings.OIDC_NAME}))
+
+
+def _has_rights_of_its_own(user: User | None) -> bool:
+    """Given in Pharos. Without a mapping of roles all are, and somebody new may come in to be given one."""
+    if not settings.OIDC_ROLES:
+        return True
+    return user is not None and (user.is_superuser or user.groups.exists())
+
+
+def granted(said: Mapping[str, Any]) -> frozenset[str]:
+    """The roles that the provider gives, by what it said (`id_token` and `userinfo`, each a dict of claims)."""
+    values = {value for part in ("userinfo", "id_token") for value in claimed(said.get(part) or {})}
+    # Keycloak writes the path of a group: "/ops".
+    roles = {settings.OIDC_ROLES[name] for value in values if (name := value.lstrip("/")) in settings.OIDC_ROLES}
+    return frozenset(roles or filter(None, [settings.OIDC_DEFAULT_ROLE]))
+
+
+def claimed(claims: Mapping[str, Any], path: str | None = None) -> Iterable[str]:
+    """The values of the claim: a list or one text, under its whole name or down a dotted path."""
+    path = path or settings.OIDC_ROLES_CLAIM
+    found: Any = claims.get(path)
+    if found is None:
+        found = claims
+        for step in path.split("."):
+            found = found.get(step) if isinstance(found, Mapping) else None
+    if isinstance(found, str):
+        return [found]
+    return [value for value in found if isinstance(value, str)] if isinstance(found, list) else []
+
+
+def synchronise(user: User, roles: frozenset[str]) -> None:
+    """Gives `roles`, and takes those away that the provider could give and doesn't. Other groups are left alone."""
+    theirs = {*settings.OIDC_ROLES.values(), *filter(None, [settings.OIDC_DEFAULT_ROLE])}
+    had = set(user.groups.filter(name__in=theirs).values_list("name", flat=True))
+    user.groups.remove(*Group.objects.filter(name__in=had - roles))
+    user.groups.add(*(Group.objects.get_or_create(name=name)[0] for name in roles - had))
+    if had != roles:
+        user.is_staff = user.is_superuser or user.groups.filter(name__in=STAFF).exists()
+        user.save(update_fields=["is_staff"])
+        name, said = user.get_username(), ", ".join(sorted(roles)) or "none"
+        log.info("%s has the roles of the provider: %s", name, said, extra={"user": name, "roles": sorted(roles)})

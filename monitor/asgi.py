@@ -17,6 +17,7 @@ from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E40
 from django.urls import path  # noqa: E402
 from servestatic import ServeStaticASGI  # noqa: E402
 
+from accounts.sign_in.second_factor import with_second_factor  # noqa: E402
 from alerts.consumers import AlertsConsumer, IncidentConsumer, IncidentsConsumer  # noqa: E402
 from core import memory, reporting  # noqa: E402
 from logs.consumers import LogsConsumer  # noqa: E402
@@ -48,7 +49,7 @@ ADDRESSES = [
     path("ws/incidents/<int:pk>/", IncidentConsumer.as_asgi()),
     path("ws/alerts/", AlertsConsumer.as_asgi()),
 ]
-sockets = AuthMiddlewareStack(URLRouter(ADDRESSES))
+sockets = AuthMiddlewareStack(with_second_factor(URLRouter(ADDRESSES)))
 from_our_pages = AllowedHostsOriginValidator(sockets)
 
 

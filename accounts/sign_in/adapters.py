@@ -27,7 +27,7 @@ SENTENCES: Final = {
     "account/messages/password_changed.txt": _("Your password is changed. Your other sessions are signed out."),
     "mfa/messages/totp_activated.txt": _("From now on a code of your app is asked for when you sign in."),
     "mfa/messages/totp_deactivated.txt": _("The app's codes are not asked for any more."),
-    "mfa/messages/recovery_codes_generated.txt": _("These are your new recovery codes. The old ones are void."),
+    "mfa/messages/recovery_codes_generated.txt": _("New recovery codes are made. Earlier ones are void."),
     "mfa/messages/webauthn_added.txt": _("The passkey is added."),
     "mfa/messages/webauthn_removed.txt": _("The passkey is removed. Delete it on your device, too."),
     "socialaccount/messages/account_connected.txt": _("The accounts are joined. Sign in with either from now on."),
@@ -44,7 +44,6 @@ class AccountAdapter(DefaultAccountAdapter):
         ),
         "too_many_login_attempts": _("Too many failed attempts. Try again in five minutes."),
         "rate_limited": _("Too many failed attempts. Try again in five minutes."),
-        "incorrect_code": _("This code is not right. Each code is good for one use and about a minute."),
     }
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
@@ -61,7 +60,8 @@ class AccountAdapter(DefaultAccountAdapter):
         return turned_away(request, user.get_username(), gettext("This account is not active."))
 
     def pre_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> HttpResponse | None:
-        if answer := super().pre_login(request, user, **kwargs):
+        answer: HttpResponse | None = super().pre_login(request, user, **kwargs)
+        if answer:
             return answer
         alone = settings.OIDC_ONLY and "sociallogin" not in (kwargs["signal_kwargs"] or {})
         if alone and not user.is_superuser:
@@ -124,6 +124,11 @@ def spoken(seconds: float) -> str:
 class SecondFactor(DefaultMFAAdapter):
     """Keeps the apps' secrets as `core.secrets` keeps all others."""
 
+    error_messages = {
+        **DefaultMFAAdapter.error_messages,
+        "incorrect_code": _("This is not right, or was used already. Codes of an app change every half minute."),
+    }
+
     def encrypt(self, text: str) -> str:
         return secrets.encrypt(text)
 
@@ -147,4 +152,4 @@ def has_second_factor(user: User) -> bool:
     from allauth.mfa.models import Authenticator
 
     types = [Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN]
-    return Authenticator.objects.filter(user_id=user.pk, type__in=types).exists()
+    return bool(Authenticator.objects.filter(user_id=user.pk, type__in=types).exists())

@@ -70,13 +70,13 @@ def _dress(form: forms.BaseForm) -> None:
 # --- Coming in ------------------------------------------------------------------------------------------------------
 
 
-class SignInForm(LoginForm):  # type: ignore[misc]
+class SignInForm(LoginForm):
     def add_prefix(self, field_name: str) -> str:
         # As Django and browsers know it.
-        return super().add_prefix("username" if field_name == "login" else field_name)
+        return str(super().add_prefix("username" if field_name == "login" else field_name))
 
 
-class SignIn(InOurShell, LoginView):  # type: ignore[misc]
+class SignIn(InOurShell, LoginView):
     """`/login/`"""
 
     title = _("Log in")
@@ -94,7 +94,7 @@ class SignIn(InOurShell, LoginView):  # type: ignore[misc]
         }
 
 
-class SecondStep(InOurShell, AuthenticateView):  # type: ignore[misc]
+class SecondStep(InOurShell, AuthenticateView):
     """`/login/code/`"""
 
     title = _("Second factor")
@@ -106,7 +106,7 @@ class SecondStep(InOurShell, AuthenticateView):  # type: ignore[misc]
         return found | {"has_passkey": "webauthn" in types, "has_code": types != {"webauthn"}}
 
 
-class ByPasskey(LoginWebAuthnView):  # type: ignore[misc]
+class ByPasskey(LoginWebAuthnView):
     """`/login/passkey/`: a script asks for a challenge and sends back what the device signed."""
 
 
@@ -216,35 +216,35 @@ def join(request: HttpRequest) -> HttpResponse:
     return render(request, "accounts/join.html", context)
 
 
-class Confirm(InOurShell, ReauthenticateView):  # type: ignore[misc]
+class Confirm(InOurShell, ReauthenticateView):
     """Asks again who it is, before something that keeps others out is changed."""
 
     title = _("Is it you?")
     template_name = "accounts/confirm.html"
 
 
-class ConfirmByCode(InOurShell, ReauthenticateByCodeView):  # type: ignore[misc]
+class ConfirmByCode(InOurShell, ReauthenticateByCodeView):
     title = _("Is it you?")
     template_name = "accounts/confirm.html"
 
 
-class ConfirmByPasskey(InOurShell, ReauthenticateWebAuthnView):  # type: ignore[misc]
+class ConfirmByPasskey(InOurShell, ReauthenticateWebAuthnView):
     title = _("Is it you?")
     template_name = "accounts/confirm.html"
 
 
-class ChangePassword(InOurShell, PasswordChangeView):  # type: ignore[misc]
+class ChangePassword(InOurShell, PasswordChangeView):
     title = _("Change password")
     template_name = "accounts/change.html"
     success_url = reverse_lazy("account")
 
 
-class AddApp(InOurShell, ActivateTOTPView):  # type: ignore[misc]
+class AddApp(InOurShell, ActivateTOTPView):
     title = _("Set up an authenticator app")
     template_name = "accounts/add_app.html"
 
 
-class RemoveApp(InOurShell, DeactivateTOTPView):  # type: ignore[misc]
+class RemoveApp(InOurShell, DeactivateTOTPView):
     title = _("Remove the authenticator app")
     template_name = "accounts/change.html"
     extra_context = {
@@ -253,18 +253,18 @@ class RemoveApp(InOurShell, DeactivateTOTPView):  # type: ignore[misc]
     }
 
 
-class AddPasskey(InOurShell, AddWebAuthnView):  # type: ignore[misc]
+class AddPasskey(InOurShell, AddWebAuthnView):
     title = _("Add a passkey")
     template_name = "accounts/add_passkey.html"
 
 
-class RenamePasskey(InOurShell, EditWebAuthnView):  # type: ignore[misc]
+class RenamePasskey(InOurShell, EditWebAuthnView):
     title = _("Rename the passkey")
     template_name = "accounts/change.html"
     success_url = reverse_lazy("account")
 
 
-class RemovePasskey(InOurShell, RemoveWebAuthnView):  # type: ignore[misc]
+class RemovePasskey(InOurShell, RemoveWebAuthnView):
     title = _("Remove the passkey")
     template_name = "accounts/change.html"
     success_url = reverse_lazy("account")
@@ -274,14 +274,14 @@ class RemovePasskey(InOurShell, RemoveWebAuthnView):  # type: ignore[misc]
     }
 
 
-class Codes(InOurShell, ViewRecoveryCodesView):  # type: ignore[misc]
+class Codes(InOurShell, ViewRecoveryCodesView):
     """They are shown once, right after they were made."""
 
     title = _("Recovery codes")
     template_name = "accounts/codes.html"
 
 
-class NewCodes(InOurShell, GenerateRecoveryCodesView):  # type: ignore[misc]
+class NewCodes(InOurShell, GenerateRecoveryCodesView):
     title = _("New recovery codes")
     template_name = "accounts/change.html"
     extra_context = {

@@ -22,7 +22,7 @@ UID_MAX: Final = 191
 
 class Connection(OpenIDConnectOAuth2Adapter):
     def get_callback_url(self, request: HttpRequest, app: Any) -> str:
-        return build_absolute_uri(request, reverse("sso-callback"))
+        return str(build_absolute_uri(request, reverse("sso-callback")))
 
     def complete_login(self, request: HttpRequest, app: Any, token: Any, **kwargs: Any) -> Any:
         login = super().complete_login(request, app, token, **kwargs)

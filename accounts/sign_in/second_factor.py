@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
@@ -13,6 +13,8 @@ from django.urls import reverse
 from django.utils.decorators import sync_and_async_middleware
 
 from accounts.sign_in.adapters import has_second_factor
+
+Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 # What one needs to set it up. Static files and senders of lines don't come this way.
 OPEN: Final = ("/account/", "/login/", "/logout/", "/health/", "/status/", "/ready")
@@ -54,3 +56,15 @@ def _elsewhere(request: HttpRequest) -> HttpResponse | None:
         answer["HX-Redirect"] = reverse("account")
         return answer
     return redirect("account")
+
+
+def with_second_factor(application: Application) -> Application:
+    """WebSockets don't come through Django's middleware. `scope` must have the session and its user."""
+
+    async def asked(scope: Any, receive: Any, send: Any) -> None:
+        if settings.REQUIRE_MFA and await sync_to_async(lacks)(scope["user"], scope["session"]):
+            await send({"type": "websocket.close"})
+        else:
+            await application(scope, receive, send)
+
+    return asked

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value, yield_hotp_counters_from_time
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.test import Client
 
+from accounts.sign_in.second_factor import with_second_factor
 from core import secrets
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis_client")]
@@ -34,7 +36,7 @@ def signed_in(name: str = "alice") -> Client:
 
 
 def sign_in(client: Client, name: str = "alice") -> Any:
-    return client.post("/login/?next=/logs/", {"username": name, "password": "secret", "next": "/logs/"})
+    return client.post("/login/?next=/services/", {"username": name, "password": "secret", "next": "/services/"})
 
 
 def text_of(answer: Any) -> str:
@@ -63,8 +65,8 @@ def test_a_code_is_asked_for_after_the_password(client: Client) -> None:
 
     assert sign_in(later)["Location"] == "/login/code/"
     assert later.get("/account/").status_code == 302
-    assert "This code is not right" in text_of(later.post("/login/code/", {"code": "000000"}))
-    assert later.post("/login/code/", {"code": codes_of(secret)[2]})["Location"] == "/logs/"
+    assert "This is not right, or was used already" in text_of(later.post("/login/code/", {"code": "000000"}))
+    assert later.post("/login/code/", {"code": codes_of(secret)[2]})["Location"] == "/services/"
     assert later.get("/account/").status_code == 200
 
 
@@ -75,7 +77,7 @@ def test_a_code_is_good_once(client: Client) -> None:
     sign_in(second)
 
     assert first.post("/login/code/", {"code": code}).status_code == 302
-    assert "This code is not right" in text_of(second.post("/login/code/", {"code": code}))
+    assert "This is not right, or was used already" in text_of(second.post("/login/code/", {"code": code}))
 
 
 def test_codes_can_not_be_guessed_for_long(client: Client) -> None:
@@ -97,7 +99,7 @@ def test_a_recovery_code_does_once_instead(client: Client) -> None:
     sign_in(first)
     sign_in(second)
 
-    assert first.post("/login/code/", {"code": codes[3]})["Location"] == "/logs/"
+    assert first.post("/login/code/", {"code": codes[3]})["Location"] == "/services/"
     assert second.post("/login/code/", {"code": codes[3]}).status_code == 200
     assert "9 recovery codes are left" in text_of(client.get("/account/"))
 
@@ -135,7 +137,7 @@ def test_who_lost_everything_is_helped_on_the_command_line(client: Client, capsy
 
     assert "2 removed" in capsys.readouterr().out
     assert client.get("/account/").status_code == 302
-    assert sign_in(Client())["Location"] == "/logs/"
+    assert sign_in(Client())["Location"] == "/services/"
     with pytest.raises(CommandError, match="There is no user 'Alice'"):
         call_command("reset_mfa", "Alice")
 
@@ -148,12 +150,12 @@ def test_it_can_be_asked_of_everybody(alice: User, settings: Any) -> None:
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, "accounts.sign_in.second_factor.lead_to_setup"]
     client = signed_in()
 
-    assert client.get("/logs/")["Location"] == "/account/"
-    assert client.get("/logs/", headers={"hx-request": "true"})["HX-Redirect"] == "/account/"
-    assert client.get("/api/logs").status_code == 302
+    assert client.get("/services/")["Location"] == "/account/"
+    assert client.get("/services/", headers={"hx-request": "true"})["HX-Redirect"] == "/account/"
+    assert client.get("/api/services").status_code == 302
     assert "Pharos asks everybody for a second factor" in text_of(client.get("/account/"))
     set_up(client)
-    assert client.get("/logs/").status_code == 200
+    assert client.get("/services/").status_code == 200
 
 
 def test_but_not_of_who_came_through_the_provider(alice: User, settings: Any) -> None:
@@ -164,7 +166,25 @@ def test_but_not_of_who_came_through_the_provider(alice: User, settings: Any) ->
     session["account_authentication_methods"] = [{"method": "socialaccount", "at": 0}]
     session.save()
 
-    assert client.get("/logs/").status_code == 200
+    assert client.get("/services/").status_code == 200
+
+
+@pytest.mark.parametrize(("has_one", "sent"), [(False, "websocket.close"), (True, "websocket.accept")])
+def test_it_is_asked_of_connections_too(alice: User, settings: Any, has_one: bool, sent: str) -> None:
+    settings.REQUIRE_MFA = True
+    if has_one:
+        Authenticator.objects.create(user=alice, type=Authenticator.Type.TOTP, data={})
+    messages: list[dict[str, Any]] = []
+
+    async def accept(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+
+    async def send(message: dict[str, Any]) -> None:
+        messages.append(message)
+
+    async_to_sync(with_second_factor(accept))({"user": alice, "session": {}}, None, send)
+
+    assert [message["type"] for message in messages] == [sent]
 
 
 # --- Sessions and password --------------------------------------------------------------------------------------------

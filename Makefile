@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
 export PYTHON
 
-.PHONY: help up demo test lint format fuzz lock clean
+.PHONY: help up demo test lint format access fuzz lock clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ lint: $(VENV)/.installed-dev ## Checks style, types and the directions of import
 format: $(VENV)/.installed-dev ## Formats the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+access: $(VENV)/.installed-dev ## Writes the table of who may open which address anew
+	PHAROS_TEST_WRITE_ACCESS=1 $(BIN)/pytest -q tests/accounts/test_access.py tests/accounts/test_access_docs.py
 
 fuzz: $(VENV)/.installed-dev ## Feeds each parser with damaged input for a minute
 	$(BIN)/python -m tests.logs.fuzz $(ARGS)

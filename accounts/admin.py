@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
-from django.db.models import QuerySet
+from django.db.models import Case, QuerySet, When
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import mark_safe
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from unfold.admin import ModelAdmin
@@ -28,7 +29,7 @@ from unfold.widgets import (
     UnfoldAdminTextareaWidget,
 )
 
-from accounts import keys
+from accounts import keys, roles
 from accounts.models import ApiKey, OldSecret, Scope
 from accounts.names import LENGTH_MAX, NAMES_MAX
 from core.pages import shell
@@ -36,16 +37,77 @@ from core.pages import shell
 admin.site.unregister([User, Group])
 
 
+RANKS: Final = [When(name=name, then=rank) for rank, name in enumerate(roles.NAMES)]
+ROLES_HELP: Final = _("What this person may do. Each role may do what those before it in this list may: {}.")
+
+
+class RolesField(forms.ModelMultipleChoiceField):
+    """Groups to tick: the roles, and what groups there are besides."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            Group.objects.order_by(Case(*RANKS, default=len(RANKS)), "name"),
+            required=False,
+            label=_("Roles and groups"),
+            help_text=format_lazy(ROLES_HELP, ", ".join(roles.NAMES)),
+            widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        )
+
+
+class NewUserForm(UserCreationForm):  # type: ignore[misc]
+    groups = RolesField()
+
+
+class UserForm(UserChangeForm):  # type: ignore[misc]
+    groups = RolesField()
+
+
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg, misc]
-    form = UserChangeForm
-    add_form = UserCreationForm
+    form = UserForm
+    add_form = NewUserForm
     change_password_form = AdminPasswordChangeForm
+    list_display = ("username", "email", "first_name", "last_name", "shown_roles", "is_active")
+    list_filter = ("groups", "is_active", "is_superuser")
+    filter_horizontal = ("user_permissions",)
+    add_fieldsets = ((None, {"fields": ("username", "email", "usable_password", "password1", "password2", "groups")}),)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        return super().get_queryset(request).prefetch_related("groups")
+
+    @admin.display(description=_("roles and groups"))
+    def shown_roles(self, user: User) -> str:
+        names = [group.name for group in user.groups.all()]
+        return ", ".join([str(_("superuser")), *names] if user.is_superuser else names)
+
+    # Who isn't a superuser becomes none by way of another's account either.
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
+        return [] if _is_superuser(request) else ["is_superuser"]
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return bool(super().has_change_permission(request, obj)) and _reaches(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return bool(super().has_delete_permission(request, obj)) and _reaches(request, obj)
+
+
+def _is_superuser(request: HttpRequest) -> bool:
+    return bool(getattr(request.user, "is_superuser", False))
+
+
+def _reaches(request: HttpRequest, user: User | None) -> bool:
+    return user is None or not user.is_superuser or _is_superuser(request)
 
 
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]
-    pass
+    """The built-in roles keep their names: sign-in and anonymous reading know them by these."""
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Group | None = None) -> Any:
+        return ["name"] if obj and obj.name in roles.NAMES else []
+
+    def has_delete_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        return bool(super().has_delete_permission(request, obj)) and (obj is None or obj.name not in roles.NAMES)
 
 
 class ServicesField(forms.CharField):

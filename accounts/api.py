@@ -26,11 +26,11 @@ def refusal(request: HttpRequest, user: Any, permission: str, to_do: str) -> Htt
     """The answer for somebody who may not read; None for somebody who may. `to_do` is what they wanted: "read logs"."""
     if plain := _given(request):
         return _key_refusal(request, plain, Scope.READ)
+    if user.has_perm(permission):
+        return None
     if not user.is_authenticated:
         return _unauthorized("expected a session or an API key: Authorization: Bearer <key>")
-    if not user.has_perm(permission):
-        return json_response({"error": f"your account lacks the permission to {to_do}"}, 403)
-    return None
+    return json_response({"error": f"your account lacks the permission to {to_do}"}, 403)
 
 
 def _given(request: HttpRequest) -> str:

@@ -1,9 +1,19 @@
 from django.apps import AppConfig
+from django.contrib.admin.apps import SimpleAdminConfig
+from django.db.models.signals import post_migrate
 
 
 class AccountsConfig(AppConfig):
     name = "accounts"
     verbose_name = "Access"
+    default = True
 
     def ready(self) -> None:
-        from accounts import checks, signals  # noqa: F401 - registered by import
+        from accounts import checks, roles, signals  # noqa: F401 - registered by import
+
+        # After Django's own receiver, which makes the permissions.
+        post_migrate.connect(roles.grant, dispatch_uid="accounts.roles.grant")
+
+
+class AdminConfig(SimpleAdminConfig):
+    default_site = "accounts.site.Site"

@@ -81,3 +81,18 @@ class OldSecret(Secret):
 
     def __str__(self) -> str:
         return f"{self.prefix}…"
+
+
+class RoleGrant(models.Model):
+    """What a built-in role was given once: it isn't given again. See accounts/roles.py."""
+
+    role = models.CharField(max_length=150)
+    permission = models.CharField(max_length=255)  # "alerts.view_incident"
+
+    class Meta:
+        default_permissions = ()
+        permissions = [("enter_admin", _("Can enter the admin"))]
+        constraints = [models.UniqueConstraint(fields=["role", "permission"], name="accounts_grant_once")]
+
+    def __str__(self) -> str:
+        return f"{self.role}: {self.permission}"

@@ -17,4 +17,4 @@ def may(scope: Mapping[str, Any], permission: str, with_key: Scope) -> bool:
         access = keys.find(plain, str((scope.get("client") or [""])[0]))
         return access is not None and access.allows(with_key)
     user = scope.get("user")
-    return user is not None and user.is_authenticated and user.has_perm(permission)
+    return user is not None and user.has_perm(permission)

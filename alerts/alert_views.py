@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from accounts.roles import ENTER_ADMIN
 from alerts import quiet
 from alerts.models import Alert
 from alerts.models.alerts import State
@@ -26,7 +27,7 @@ VIEW: Final = "alerts.view_alert"
 INCIDENTS: Final = "alerts.view_incident"
 RULES: Final = "alerts.view_alertrule"
 SILENCE: Final = "alerts.add_silence"
-PERMISSIONS: Final = (VIEW, INCIDENTS, RULES, SILENCE)
+PERMISSIONS: Final = (VIEW, INCIDENTS, RULES, SILENCE, ENTER_ADMIN)
 ROWS_MAX: Final = 200
 TEXT_MAX: Final = 200  # characters of a parameter
 LOOKED_AT_MAX: Final = 2_000  # alerts that fire, the worst: of others it is not known whether they are kept quiet
@@ -71,7 +72,11 @@ def listed(parameters: QueryDict, rights: frozenset[str]) -> Fragments:
     live = Fragments()
     states = [{"name": state, "count": found.counts[state], **_link(wanted, state)} for state in STATES]
     live.add("tally", "alerts/alerts.html#tally", {"states": states})
-    shown = {"incidents": INCIDENTS in rights, "rules": RULES in rights, "silencing": SILENCE in rights}
+    shown = {
+        "incidents": INCIDENTS in rights,
+        "rules": {RULES, ENTER_ADMIN} <= rights,
+        "silencing": SILENCE in rights,
+    }
     rows = [
         (f"alert-{alert.pk}", shown | {"alert": alert, "quiet": why, "source": found.sources.get(_source(why))})
         for alert, why in found.rows

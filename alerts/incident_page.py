@@ -10,6 +10,7 @@ from django.http import Http404
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 
+from accounts.roles import ENTER_ADMIN
 from alerts import evidence_shown, explain, markdown, similar
 from alerts.models import Alert, Incident
 from alerts.models.alerts import State
@@ -26,7 +27,7 @@ RULES: Final = "alerts.change_alertrule"
 SERVICES: Final = "services.view_service"
 CONTAINERS: Final = "services.view_container"
 LINES: Final = "logs.read_records"
-PERMISSIONS: Final = (VIEW, RESPOND, SILENCE, RULES, SERVICES, CONTAINERS, LINES)
+PERMISSIONS: Final = (VIEW, RESPOND, SILENCE, RULES, SERVICES, CONTAINERS, LINES, ENTER_ADMIN)
 
 EVENTS_MAX: Final = 300
 ALERTS_MAX: Final = 20
@@ -66,7 +67,11 @@ def fragments(incident: Incident, rights: frozenset[str]) -> Fragments:
     _add_alerts(live, alerts, counts, shown)
     live.add_list("similar", f"{TEMPLATE}#similar", _similar(incident))
     live.add_list("timeline", f"{TEMPLATE}#event", _timeline(incident))
-    live.add("runbook", f"{TEMPLATE}#runbook", shown | {"runbook": _runbook(incident), "rules": RULES in rights})
+    live.add(
+        "runbook",
+        f"{TEMPLATE}#runbook",
+        shown | {"runbook": _runbook(incident), "rules": {RULES, ENTER_ADMIN} <= rights},
+    )
     live.add_list("told", f"{TEMPLATE}#told", _told(incident))
     live.add("why", f"{TEMPLATE}#why", _why(alerts))
     return live

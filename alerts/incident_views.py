@@ -20,6 +20,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from accounts.roles import ENTER_ADMIN
 from alerts import incident_list, incident_page, incidents, silences
 from alerts.incident_list import Wanted
 from alerts.incidents import VerbError
@@ -28,13 +29,13 @@ from alerts.models import Incident
 from alerts.models.incidents import Status, Verb, Via
 from alerts.severity import Severity
 from core.fragments import Fragments, rights_of
-from core.pages import is_fragment, requires, shell
+from core.pages import BY_GROUPS, is_fragment, requires, shell
 
 VIEW: Final = "alerts.view_incident"
 RESPOND: Final = "alerts.respond_incident"
 SILENCE: Final = "alerts.add_silence"
 ADD_RULE: Final = "alerts.add_alertrule"
-PERMISSIONS: Final = (VIEW, RESPOND, ADD_RULE)
+PERMISSIONS: Final = (VIEW, RESPOND, ADD_RULE, ENTER_ADMIN)
 
 BULK_MAX: Final = 500
 WHOM_MAX: Final = 50  # people to choose from
@@ -82,7 +83,7 @@ def listed(parameters: QueryDict, rights: frozenset[str]) -> Fragments:
         "wanted": wanted,
         "newer": _query(wanted, page=str(wanted.page - 1)) if 1 < wanted.page <= found.pages else "",
         "older": _query(wanted, page=str(wanted.page + 1)) if wanted.page < found.pages else "",
-        "may_add": ADD_RULE in rights,
+        "may_add": {ADD_RULE, ENTER_ADMIN} <= rights,
     }
     live.add("after", "alerts/incidents.html#after", context)
     return live
@@ -138,7 +139,7 @@ def incident(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _whom() -> list[Any]:
     """Those who may do something about incidents."""
-    users = get_user_model().objects.with_perm(RESPOND).filter(is_active=True)
+    users = get_user_model().objects.with_perm(RESPOND, backend=BY_GROUPS).filter(is_active=True)
     return list(users.order_by("username")[:WHOM_MAX])
 
 

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from accounts.roles import ENTER_ADMIN
 from alerts import durations, route_trace, silences
 from alerts.alertmanager import exporting
 from alerts.alertmanager.traps import traps
@@ -55,7 +56,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "quiet": _quiet(labels, now) if tried else [],
         "traps": list(traps(exporting.tree())) if tree.root else [],
         "examples": [_example(row) for row in _firing()],
-        "may_change": request.user.is_staff and request.user.has_perm("alerts.change_route"),
+        "may_change": request.user.has_perms([ENTER_ADMIN, "alerts.change_route"]),
     }
     return render(request, "alerts/routes.html", shell(request, "Routes", **context), status=400 if wrong else 200)
 

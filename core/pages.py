@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, Final, ParamSpec
 from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.contrib import admin
+from django.contrib.auth.models import Permission, User
 from django.contrib.auth.views import redirect_to_login
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.templatetags.static import static
 
+SAFE: Final = ("GET", "HEAD")
+BY_GROUPS: Final = "django.contrib.auth.backends.ModelBackend"
+ASKED_MAX: Final = 5  # people who are named
+_ADMIN_NAME: Final = re.compile(r"([a-z]+)_(\w+)_(changelist|history|add|change|delete)")
+_WANTED: Final = {"changelist": "view", "history": "view"}
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
 
@@ -29,7 +38,7 @@ def shell(request: HttpRequest, title: str, **context: object) -> dict[str, Any]
     """The context of a page that extends admin/base_site.html."""
     site = admin.site
     inherited = site.each_context(request)
-    if request.user.is_authenticated and not inherited["has_permission"]:
+    if not inherited["has_permission"] and (request.user.is_authenticated or settings.ANONYMOUS_READ):
         # The admin's shell hides itself from people who may not use the admin. They may use our pages.
         inherited |= {
             "has_permission": True,
@@ -40,20 +49,42 @@ def shell(request: HttpRequest, title: str, **context: object) -> dict[str, Any]
 
 
 def requires(*permissions: str) -> Callable[[View[P]], View[P]]:
-    """Lets in who is logged in and has one of `permissions`; asks others to log in, or says what is missing."""
+    """Lets in who has one of `permissions`; asks others to log in, or says what is missing. Only who is logged in may
+    send anything."""
 
     def decorate(view: View[P]) -> View[P]:
         @wraps(view)
         def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
-            if not request.user.is_authenticated:
-                return _ask_to_log_in(request)
-            if not any(map(request.user.has_perm, permissions)):
-                return render(request, "forbidden.html", shell(request, "Not allowed"), status=403)
-            return view(request, *args, **kwargs)
+            known = request.user.is_authenticated
+            if (known or request.method in SAFE) and any(map(request.user.has_perm, permissions)):
+                return view(request, *args, **kwargs)
+            return forbidden(request, *permissions) if known else _ask_to_log_in(request)
 
         return guarded
 
     return decorate
+
+
+def forbidden(request: HttpRequest, *permissions: str) -> HttpResponse:
+    """Says which of the permissions would be enough, if any are named, and who can give it."""
+    named = Q(pk__in=[])
+    for app, codename in (each.split(".") for each in permissions):
+        named |= Q(content_type__app_label=app, codename=codename)
+    context = {
+        "lacking": [str(each.name) for each in Permission.objects.filter(named).order_by("name")],
+        "ask": User.objects.with_perm("auth.change_user", backend=BY_GROUPS).order_by("username")[:ASKED_MAX],
+    }
+    return render(request, "forbidden.html", shell(request, "Not allowed", **context), status=403)
+
+
+def refused(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """The answer to a PermissionDenied. In the admin the address says what was wanted."""
+    match = request.resolver_match
+    wanted = _ADMIN_NAME.fullmatch(match.url_name or "") if match and match.app_name == "admin" else None
+    if wanted is None:
+        return forbidden(request)
+    app, model, page = wanted.groups()
+    return forbidden(request, f"{app}.{_WANTED.get(page, page)}_{model}")
 
 
 def _ask_to_log_in(request: HttpRequest) -> HttpResponse:

@@ -299,6 +299,11 @@ class SavedQueryAdmin(ModelAdmin):  # type: ignore[misc]
     def query(self, query: SavedQuery) -> str:
         return Truncator(query.text).chars(80)
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[SavedQuery]:
+        """What is private is its owner's, and of those who may remove anyone's."""
+        found: QuerySet[SavedQuery] = super().get_queryset(request)
+        return found if request.user.has_perm(saved.DELETE) else found & saved.visible_to(request.user)
+
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         return {"owner": request.user.pk, **super().get_changeform_initial_data(request)}
 

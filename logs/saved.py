@@ -13,6 +13,7 @@ from django.http import QueryDict
 from logs import query
 from logs.models import SavedQuery
 
+ADD: Final = "logs.add_savedquery"
 DELETE: Final = "logs.delete_savedquery"
 OWNED_MAX: Final = 200  # of one person: the menu lists them all
 USER_ACTIVITY: Final = "user-activity"
@@ -28,14 +29,15 @@ class Menu(NamedTuple):
 def menu(user: Any) -> Menu:
     found = list(visible_to(user).select_related("owner"))
     return Menu(
-        mine=[saved for saved in found if saved.owner_id == user.pk],
+        mine=[saved for saved in found if saved.owner_id and saved.owner_id == user.pk],
         shared=[saved for saved in found if saved.owner_id not in (None, user.pk)],
         predefined=[saved for saved in found if saved.built_in],
     )
 
 
 def visible_to(user: Any) -> QuerySet[SavedQuery]:
-    return SavedQuery.objects.filter(Q(owner=user) | Q(shared=True) | ~Q(built_in=""))
+    for_all = Q(shared=True) | ~Q(built_in="")
+    return SavedQuery.objects.filter(Q(owner=user) | for_all if user.is_authenticated else for_all)
 
 
 def save(owner: Any, name: str, *, shared: bool, view: QueryDict) -> SavedQuery:

@@ -17,6 +17,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from accounts.roles import ENTER_ADMIN
 from core import clock
 from core.pages import requires, shell
 from logs import archive, retention, stream
@@ -227,5 +228,5 @@ def _drops() -> list[dict[str, Any]]:
 
 def _screen(request: HttpRequest, model: str) -> str:
     """The address of a list in the admin; "" for those who may not see it."""
-    allowed = getattr(request.user, "is_staff", False) and request.user.has_perm(f"logs.view_{model}")
+    allowed = request.user.has_perms([ENTER_ADMIN, f"logs.view_{model}"])
     return reverse(f"admin:logs_{model}_changelist") if allowed else ""

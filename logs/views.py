@@ -302,7 +302,7 @@ def values(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @never_cache
-@requires(READ)
+@requires(saved.ADD)
 def save(request: HttpRequest) -> HttpResponse:
     """Keeps the view whose parameters came along, under a name."""
     view = _parameters(request.POST)
@@ -333,6 +333,7 @@ def _saved(request: HttpRequest, view: QueryDict, *, note: str = "", wrong: str 
 def _saved_menu(request: HttpRequest, view: QueryDict) -> dict[str, Any]:
     return {
         "saved": saved.menu(request.user),
+        "may_save": request.user.has_perm(saved.ADD),
         "view": [(name, value) for name, values in view.lists() for value in values],
         "address": f"{reverse('logs:page')}?{view.urlencode()}",
         "user_activity": saved.USER_ACTIVITY,

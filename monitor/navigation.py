@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 from django.http import HttpRequest
 from django.urls import reverse
 
+from accounts.roles import ENTER_ADMIN
 from alerts import incident_list
 from monitor import doctor_page
 
@@ -132,7 +133,7 @@ def _doctor(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def _screens(request: HttpRequest) -> list[dict[str, Any]]:
-    if not getattr(request.user, "is_staff", False):
+    if not request.user.has_perm(ENTER_ADMIN):
         return []
     entries = []
     for screen in SCREENS:

@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from accounts.roles import ENTER_ADMIN
 from alerts import channels, incident_list
 from core import clock
 from core.fragments import Fragments, rights_of
@@ -38,7 +39,7 @@ ADD: Final = "services.add_service"
 INCIDENTS: Final = "alerts.view_incident"
 RESPOND: Final = "alerts.respond_incident"
 LOOKS: Final = (READ, WATCH, INCIDENTS)  # one of them is enough for the page
-PERMISSIONS: Final = (*LOOKS, CONTAINERS, CHECK, ADD, RESPOND)
+PERMISSIONS: Final = (*LOOKS, CONTAINERS, CHECK, ADD, RESPOND, ENTER_ADMIN)
 
 SECONDS: Final = 1.0  # for each question to the store
 FIGURES_KEPT: Final = 4.0  # seconds: several viewers count lines once
@@ -119,13 +120,13 @@ def _add_services(live: Fragments, rights: frozenset[str], checks: dict[str, Any
     worst = glance.worst()
     groups = glance.groups(by_category)
     cards = [_overall(tally, checks), *(_card(title, group, checks) for title, group in groups.items())]
-    live.add("cards", "overview.html#cards", {"cards": cards, "may_add": ADD in rights})
+    live.add("cards", "overview.html#cards", {"cards": cards, "may_add": {ADD, ENTER_ADMIN} <= rights})
     live.add("tally", "overview.html#tally", {"tally": tally})
     live.add_list("problems", "overview.html#problem", _problems(worst, tally, may_check=CHECK in rights))
     live.add("more-problems", "overview.html#more_problems", {"more": max(tally.problems - PROBLEMS_SHOWN, 0)})
     drawn = zip(worst, glance.drawn(worst, now), strict=True)
     live.add_drawn("services", ((f"svc-{brief.pk}", card) for brief, card in drawn))
-    context = {"tally": tally, "more": max(tally.total - len(worst), 0), "may_add": ADD in rights}
+    context = {"tally": tally, "more": max(tally.total - len(worst), 0), "may_add": {ADD, ENTER_ADMIN} <= rights}
     live.add("more-services", "overview.html#more_services", context)
     changes = glance.changes(now - CHANGED_SINCE, containers=CONTAINERS in rights)
     listed: list[tuple[str, dict[str, Any]]] = [(change.key, {"change": change}) for change in changes]

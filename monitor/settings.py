@@ -28,8 +28,8 @@ ALLOWED_HOSTS = env.words("PHAROS_ALLOWED_HOSTS", default="127.0.0.1,localhost,[
 CSRF_TRUSTED_ORIGINS = env.words("PHAROS_TRUSTED_ORIGINS")
 
 INSTALLED_APPS = [
-    "unfold",
-    "django.contrib.admin.apps.SimpleAdminConfig",  # monitor.urls looks for the screens
+    "unfold.apps.BasicAppConfig",
+    "accounts.apps.AdminConfig",  # monitor.urls looks for the screens
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -250,6 +250,10 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+
+AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend", "accounts.backends.ByCircumstance"]
+# Whether people who aren't logged in may read what the role Viewer may.
+ANONYMOUS_READ = env.boolean("PHAROS_ANONYMOUS_READ", default=False)
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},

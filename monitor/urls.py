@@ -20,6 +20,7 @@ for _app in ("account", "mfa", "socialaccount", "usersessions"):
 
 handler429 = "accounts.sign_in.pages.too_many"
 
+handler403 = "core.pages.refused"
 urlpatterns = [
     path("", overview.overview, name="overview"),
     path("status/", overview.status, name="status"),

@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from accounts.roles import ENTER_ADMIN
 from core import clock
 from core.fragments import Fragments, rights_of
 from core.pages import requires, shell
@@ -25,7 +26,8 @@ VIEW: Final = "services.view_container"
 SERVICES: Final = "services.view_service"
 ADD_HOST: Final = "services.add_dockerhost"
 LINES: Final = "logs.read_records"
-PERMISSIONS: Final = (VIEW, SERVICES, ADD_HOST, LINES)
+SOURCES: Final = "logs.view_logsource"
+PERMISSIONS: Final = (VIEW, SERVICES, ADD_HOST, LINES, ENTER_ADMIN, SOURCES)
 
 TITLES: Final = {
     "name": "Container", "service": "Service", "host": "Host", "image": "Image", "state": "State", "cpu": "CPU",
@@ -74,7 +76,7 @@ def table(parameters: QueryDict, rights: frozenset[str]) -> Fragments:
         ),
         _drawn,
     )
-    context = {"found": found, "hosts": hosts, "may_add": ADD_HOST in rights}
+    context = {"found": found, "hosts": hosts, "may_add": {ADD_HOST, ENTER_ADMIN} <= rights}
     live.add("after", "services/containers/list.html#after", context)
     return live
 
@@ -125,6 +127,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
         "period": period,
         "periods": [(name, title) for name, (title, _, _) in container_series.PERIODS.items()],
         "reads": LINES in rights,
+        "may_see_sources": {SOURCES, ENTER_ADMIN} <= rights,
         "logs_query": logs_query(container),
     }
     return render(
@@ -202,7 +205,7 @@ def found(request: HttpRequest) -> HttpResponse:
     context = {
         "finds": finds(),
         "hosts": DockerHost.objects.filter(enabled=True),
-        "may_add": ADD_HOST in rights,
+        "may_add": {ADD_HOST, ENTER_ADMIN} <= rights,
         "services": SERVICES in rights,
     }
     return render(request, "services/containers/found.html", shell(request, "Containers › What was found") | context)

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from accounts.roles import ENTER_ADMIN
 from core.pages import is_fragment, requires, shell
 from services import cards, details, listing, polling
 from services.durations import milliseconds
@@ -118,7 +119,7 @@ def _detail(request: HttpRequest, service: Service, **more: object) -> HttpRespo
         **_chart(request, service, checks),
         **_day(checks),
         "may_check": request.user.has_perm(CHECK),
-        "may_change": request.user.is_staff and request.user.has_perm("services.change_service"),
+        "may_change": request.user.has_perms([ENTER_ADMIN, "services.change_service"]),
         **more,
     }
     return render(request, "services/detail.html", shell(request, f"Services › {service.name}") | context)

@@ -32,7 +32,7 @@ def predefined() -> None:
 
 def reader(name: str) -> User:
     user = User.objects.create_user(name)
-    user.user_permissions.add(Permission.objects.get(codename="read_records"))
+    user.user_permissions.add(*Permission.objects.filter(codename__in=["read_records", "add_savedquery"]))
     return user
 
 

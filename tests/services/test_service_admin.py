@@ -379,7 +379,7 @@ def test_strangers_and_users_without_the_admin_see_nothing(client: Client, check
     places = [SERVICES, CHECKS, f"{SERVICES}import/", f"{SERVICES}export/", f"{SERVICES}by-url/"]
     assert {client.get(place).status_code for place in places} == {302}
     client.force_login(User.objects.create_user("eve"))
-    assert {client.get(place).status_code for place in places} == {302}
+    assert {client.get(place).status_code for place in places} == {403}
 
 
 # --- The rest --------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from auditlog.models import LogEntry
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
@@ -34,7 +35,7 @@ from accounts.models import ApiKey, OldSecret, Scope
 from accounts.names import LENGTH_MAX, NAMES_MAX
 from core.pages import shell
 
-admin.site.unregister([User, Group])
+admin.site.unregister([User, Group, LogEntry])  # the trail has a page of its own
 
 
 RANKS: Final = [When(name=name, then=rank) for rank, name in enumerate(roles.NAMES)]

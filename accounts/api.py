@@ -10,7 +10,7 @@ import msgspec
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
-from accounts import keys
+from accounts import acting, key_use, keys
 from accounts.models import Scope
 from core.parameters import ParameterError
 
@@ -53,10 +53,14 @@ def _client(request: HttpRequest) -> str:
 
 
 def _key_refusal(request: HttpRequest, plain: str, scope: Scope) -> HttpResponse | None:
-    access = keys.find(plain, _client(request))
+    access, address = keys.find(plain, _client(request)), acting.known_address(_client(request))
     if access is None:
+        key_use.refused(plain, address)
         return _unauthorized(keys.why_refused(plain))
+    key_use.used(access.key_id, access.name, address)
+    acting.with_key(access.name)
     if not access.allows(scope):
+        key_use.refused(plain, address, f"lacks the scope {scope.value}")
         return json_response({"error": f"the key {access.name!r} lacks the scope {scope.value}"}, 403)
     return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from accounts import keys
+from accounts import acting, key_use, keys
 from accounts.models import Scope
 
 
@@ -14,7 +14,15 @@ def may(scope: Mapping[str, Any], permission: str, with_key: Scope) -> bool:
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     plain = keys.given(headers.get("authorization", ""), headers)
     if plain:
-        access = keys.find(plain, str((scope.get("client") or [""])[0]))
-        return access is not None and access.allows(with_key)
+        access = keys.find(plain, _address(scope))
+        if access is None or not access.allows(with_key):
+            key_use.refused(plain, _address(scope), f"lacks the scope {with_key.value}" if access else "")
+            return False
+        key_use.used(access.key_id, access.name, _address(scope))
+        return True
     user = scope.get("user")
     return user is not None and user.has_perm(permission)
+
+
+def _address(scope: Mapping[str, Any]) -> str:
+    return acting.known_address((scope.get("client") or [""])[0])

@@ -82,12 +82,11 @@ def install(receivers: Any = None, routes: Any = None, inhibits: Any = None, pol
     """What of it is missing. Routes only if there is none at all. A migration gives the managers of its models."""
     from alerts.models import EscalationPolicy, InhibitRule, Receiver, Route
 
-    receivers, routes, inhibits, policies = (
-        receivers or Receiver.objects,
-        routes or Route.objects,
-        inhibits or InhibitRule.objects,
-        policies or EscalationPolicy.objects,
-    )
+    # Rows without any are false, too.
+    receivers = Receiver.objects if receivers is None else receivers
+    routes = Route.objects if routes is None else routes
+    inhibits = InhibitRule.objects if inhibits is None else inhibits
+    policies = EscalationPolicy.objects if policies is None else policies
     for rule in INHIBITS:
         inhibits.get_or_create(name=rule["name"], defaults=rule)
     if routes.exists():

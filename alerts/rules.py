@@ -9,6 +9,7 @@ from django.contrib.admin.models import ADDITION, CHANGE, LogEntry
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 
+from accounts.trail import recording
 from alerts import evaluating
 from alerts.models import AlertRule
 
@@ -29,7 +30,7 @@ def _switch(rules: Sequence[AlertRule], by: AbstractBaseUser, *, on: bool) -> in
     with transaction.atomic():
         other = AlertRule.objects.filter(pk__in=[rule.pk for rule in rules], enabled=not on).select_for_update()
         found = list(other)
-        AlertRule.objects.filter(pk__in=[rule.pk for rule in found]).update(enabled=on)
+        recording.update(AlertRule.objects.filter(pk__in=[rule.pk for rule in found]), {"enabled": on})
         _note(found, by, CHANGE, "Switched on." if on else "Switched off.")
         evaluating.apply([rule.pk for rule in found])
     return len(found)

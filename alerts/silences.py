@@ -15,6 +15,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.trail import recording
 from alerts import matchers
 from alerts.labels import Labels
 from alerts.matchers import Matcher
@@ -94,8 +95,8 @@ def expire(silence: Silence, *, by: User | None = None, now: datetime | None = N
     now = now or timezone.now()
     with transaction.atomic():
         mine = Silence.objects.filter(pk=silence.pk, ends_at__gt=now)
-        waiting = mine.filter(starts_at__gt=now).update(starts_at=now, ends_at=now)
-        ended = waiting or mine.update(ends_at=now)
+        waiting = recording.update(mine.filter(starts_at__gt=now), {"starts_at": now, "ends_at": now})
+        ended = waiting or recording.update(mine, {"ends_at": now})
         if ended:
             _note(silence, by, CHANGE, "Ended.")
     silence.refresh_from_db()

@@ -25,6 +25,7 @@ from kombu.exceptions import OperationalError
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
 
+from accounts.trail import recording
 from core import clock
 from logs import archive, ingest, pipelines, plain, redaction, retention, saved, stream, tasks
 from logs.details import details_of
@@ -63,6 +64,7 @@ class DeadLetterAdmin(ModelAdmin):  # type: ignore[misc]
         try:
             for letter in queryset:
                 ingest.replay(letter, client)
+                recording.event("dead_letter_sent_again", letter)
                 sent += 1
         except redis.RedisError as error:
             messages.error(
@@ -233,11 +235,11 @@ class RedactionRuleAdmin(ModelAdmin):  # type: ignore[misc]
 
     @admin.action(description=_("Switch on"), permissions=["change"])
     def switch_on(self, request: HttpRequest, queryset: QuerySet[RedactionRule]) -> None:
-        queryset.update(enabled=True)
+        recording.update(queryset, {"enabled": True})
 
     @admin.action(description=_("Switch off"), permissions=["change"])
     def switch_off(self, request: HttpRequest, queryset: QuerySet[RedactionRule]) -> None:
-        queryset.update(enabled=False)
+        recording.update(queryset, {"enabled": False})
 
     @action(  # type: ignore[untyped-decorator]
         description=_("Restore the built-in rules"),

@@ -16,10 +16,12 @@ from django.views.decorators.csrf import csrf_exempt
 
 from accounts import api
 from accounts.api import bad_parameter, json_response, wrong_method
+from accounts.trail import recording
 from core import clock
 from core.parameters import number
 from logs import export as exports
 from logs import live
+from logs.models import LogBlock
 from logs.query import Everything, QueryError
 from logs.records import LEVELS, LogRecord
 from logs.search import Search, SearchError, parse_position, parse_search
@@ -132,6 +134,7 @@ def export(request: HttpRequest) -> HttpResponseBase:
     end = now if found.end is None else found.end  # fixed, so that a live range has an end
     response: HttpResponseBase = HttpResponse()
     if request.method == "GET":
+        recording.event("log_export", LogBlock, "log lines", format=name, view=request.GET.urlencode()[:1_000])
         response = StreamingHttpResponse(exports.parts(found, end, chosen))
     response["Content-Type"] = chosen.content_type
     response["Content-Disposition"] = f'attachment; filename="{exports.filename(name, found.start, end)}"'

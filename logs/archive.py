@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date, timedelta
 from typing import Any, Final
@@ -20,6 +20,7 @@ from django.conf import settings
 from django.db.models import QuerySet, Sum
 from django.template.defaultfilters import filesizeformat
 
+from accounts.trail import recording
 from core import clock
 from logs import objects, stream
 from logs.models import ArchivedDay
@@ -238,14 +239,27 @@ def ask_to_restore(days: Iterable[date]) -> int:
     """Has `run` make the lines of archived days searchable for a week; says how many days that are."""
     until = clock.moment(clock.now()) + RESTORED_FOR
     asked = {"state": State.RESTORING, "restored_until": until, "blocks_done": 0, "blocks_all": 0, "error": ""}
-    return _archived().filter(day__in=list(days)).update(**asked)
+    wanted = list(days)
+    found = _archived().filter(day__in=wanted).update(**asked)
+    if found:
+        recording.event("archive_restore", ArchivedDay, _shown(wanted))
+    return found
 
 
 def ask_to_remove(days: Iterable[date]) -> int:
     """Has `run` remove the restored lines of days; says of how many days. What was there anyway stays."""
-    rows = ArchivedDay.objects.filter(day__in=list(days)).exclude(restored_until=None)
+    wanted = list(days)
+    rows = ArchivedDay.objects.filter(day__in=wanted).exclude(restored_until=None)
     rows.filter(state=State.RESTORING).update(state=State.ARCHIVED)
-    return rows.update(restored_until=clock.moment(clock.now()))
+    found = rows.update(restored_until=clock.moment(clock.now()))
+    if found:
+        recording.event("archive_forget", ArchivedDay, _shown(wanted))
+    return found
+
+
+def _shown(days: Sequence[date]) -> str:
+    few = ", ".join(str(day) for day in sorted(days)[:5])
+    return f"{few} and {len(days) - 5} more days" if len(days) > 5 else few
 
 
 def restored(now: int) -> list[Span]:

@@ -19,7 +19,7 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections
 
-from accounts import keys
+from accounts import acting, key_use, keys
 from accounts.models import Scope
 from core import clock
 from logs import allowed, context, intake, meters, stream
@@ -100,9 +100,14 @@ class Edge:
                 raise Refused(
                     503, "the database is away and this key can't be checked; send the lines again", 5
                 ) from None
+        address = acting.known_address(client)
         if access is None:
+            await _note_refusal(plain, address)
             raise Refused(401, keys.why_refused(plain))
+        if not key_use.is_known(access.key_id, address):
+            await sync_to_async(_note_use, thread_sensitive=False)(access, address)
         if not access.allows(Scope.INGEST):
+            await _note_refusal(plain, address, "lacks the scope ingest")
             raise Refused(403, f"the key {access.name!r} lacks the scope ingest")
         return access
 
@@ -157,6 +162,16 @@ def _find(plain: str, client: str) -> keys.Access | None:
 
 def _client(scope: Mapping[str, Any]) -> str:
     return str((scope.get("client") or [""])[0])
+
+
+def _note_use(access: keys.Access, address: str) -> None:
+    close_old_connections()
+    key_use.used(access.key_id, access.name, address)
+
+
+async def _note_refusal(plain: str, address: str, why: str = "") -> None:
+    if not key_use.is_refused_again(plain, address, why):
+        await sync_to_async(key_use.refused, thread_sensitive=False)(plain, address, why)
 
 
 class _Packed(NamedTuple):

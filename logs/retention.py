@@ -14,9 +14,10 @@ from typing import Final, NamedTuple
 import msgspec
 from django.conf import settings
 
+from accounts.trail import recording
 from core import clock
 from logs import archive
-from logs.models import RetentionRule, StoreEvent
+from logs.models import LogBlock, RetentionRule, StoreEvent
 from logs.records import Level
 from logs.rows import visible
 from logs.store import BaseLogStore, Dropped
@@ -153,7 +154,10 @@ def retain(store: BaseLogStore, budget: float, now: int) -> int:
     for deletion, lines in done:
         log.info("Retention deleted %s %s", f"{lines:,}", deletion, extra={"lines": lines, "days": deletion.days})
     dropped = enforce_disk_budget(store, settings.LOG_DISK_MAX, now)
-    return sum(lines for _, lines in done) + (dropped.lines if dropped else 0)
+    gone = sum(lines for _, lines in done) + (dropped.lines if dropped else 0)
+    if gone:
+        recording.count("logs_deleted", LogBlock, "log lines", "lines", gone)
+    return gone
 
 
 # --- By the disk ---------------------------------------------------------------------------------------------------

@@ -43,6 +43,8 @@ INSTALLED_APPS = [
     "allauth.mfa",
     "allauth.socialaccount",
     "allauth.usersessions",
+    "auditlog",
+    "csp",
     "core",
     "accounts",
     "logs",
@@ -53,6 +55,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "logs.middleware.request_log",
+    "accounts.acting.remember_request",
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -195,6 +198,7 @@ CELERY_BEAT_SCHEDULE = {
     "archive-logs": {"task": "logs.tasks.archive", "schedule": 3600, "options": {"expires": 3600}},
     "alerts": {"task": "alerts.tasks.tick", "schedule": 1, "options": {"expires": 1}},
     "watch-alerts": {"task": "alerts.tasks.watch", "schedule": 10, "options": {"expires": 10}},
+    "prune-audit-trail": {"task": "accounts.tasks.prune_trail", "schedule": 3600, "options": {"expires": 3600}},
     "prune-alerts": {"task": "alerts.tasks.prune", "schedule": 3600, "options": {"expires": 3600}},
     "warn-of-expiring-keys": {"task": "accounts.tasks.warn_of_expiry", "schedule": 3600, "options": {"expires": 3600}},
 }
@@ -324,6 +328,14 @@ MFA_RECOVERY_CODES_SHOW_ONCE = True
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_TOTP_ISSUER = "Pharos"
 MFA_TOTP_TOLERANCE = 1  # phones are a little late
+
+# --- The audit trail ---------------------------------------------------------------------------------------------
+
+# For how many days its entries are kept; 0 is for ever.
+AUDIT_RETENTION_DAYS = env.integer("PHAROS_AUDIT_RETENTION_DAYS", default=400, low=0, high=36_500)
+AUDITLOG_CID_GETTER = "monitor.followed.request_id"
+AUDITLOG_DISABLE_ON_RAW_SAVE = True  # a backup that is read back brings its own entries
+AUDITLOG_USE_FK_STRING_REPRESENTATION = True  # as it was called then: what has gone can't be looked up
 
 # --- Our own log lines -------------------------------------------------------------------------------------------
 

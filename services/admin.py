@@ -24,6 +24,7 @@ from unfold.admin import ModelAdmin, StackedInline, TabularInline
 from unfold.decorators import action
 from unfold.widgets import UnfoldAdminTextareaWidget
 
+from accounts.trail import recording
 from core import clock
 from services import admin_pages, label_text, polling, probes, statuses, trying
 from services.admin_docker import DockerHostAdmin  # noqa: F401 - registered by import
@@ -420,7 +421,7 @@ class CheckAdmin(MayCheck, ModelAdmin):  # type: ignore[misc]
     def _switch(self, queryset: QuerySet[Check], *, enabled: bool) -> None:
         rows = Check.objects.filter(pk__in=queryset.order_by().values("pk"))
         services = set(rows.values_list("service", flat=True))
-        rows.update(enabled=enabled, claim="", due_at=clock.now())
+        recording.update(rows, {"enabled": enabled}, {"claim": "", "due_at": clock.now()})
         statuses.settle(services, timezone.now())
 
 

@@ -25,6 +25,7 @@ from django.db.models import BigIntegerField, F, Q, QuerySet
 from django.db.models.functions import Cast
 from django.utils import timezone
 
+from accounts.trail import recording
 from core import clock
 from services import probes, statuses
 from services.models import Check, Service
@@ -178,7 +179,7 @@ def no_answer(timeout: float) -> Measurement:
 def pause(service: Service, by: AbstractBaseUser | None = None) -> bool:
     """Nothing is checked from now on; answers that are under way don't count. False if it was paused already."""
     with transaction.atomic():
-        if not Service.objects.filter(pk=service.pk, paused=False).update(paused=True):
+        if not recording.update(Service.objects.filter(pk=service.pk, paused=False), {"paused": True}):
             return False
         Check.objects.filter(service=service.pk).exclude(claim="").update(claim="")
         _note(service, by, "Paused.")
@@ -188,7 +189,7 @@ def pause(service: Service, by: AbstractBaseUser | None = None) -> bool:
 def resume(service: Service, by: AbstractBaseUser | None = None) -> bool:
     """Its checks are due at once. False if it was not paused."""
     with transaction.atomic():
-        if not Service.objects.filter(pk=service.pk, paused=True).update(paused=False):
+        if not recording.update(Service.objects.filter(pk=service.pk, paused=True), {"paused": False}):
             return False
         Check.objects.filter(service=service.pk).update(claim="", due_at=clock.now())
         _note(service, by, "Resumed.")

@@ -70,11 +70,14 @@ def redis_client() -> Iterator[redis.Redis]:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
-    """Each test begins without the rules that come with Pharos."""
+    """Each test begins without the rules that come with Pharos, and with an empty audit trail."""
+    from auditlog.models import LogEntry
+
     from alerts.models import AlertRule
 
     with django_db_blocker.unblock():
         AlertRule.objects.all().delete()
+        LogEntry.objects.all().delete()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -19,6 +19,7 @@ def default_on_postgres(*labels: str) -> Iterator[None]:
     """
     before = connections["default"]
     with pytest.MonkeyPatch.context() as patch:
+        without_trail(patch)
         patch.setitem(connections.settings, "default", connections["postgres"].settings_dict)
         connections["default"] = connections.create_connection("default")
         try:
@@ -27,6 +28,14 @@ def default_on_postgres(*labels: str) -> Iterator[None]:
         finally:
             connections["default"].close()
             connections["default"] = before
+
+
+def without_trail(patch: pytest.MonkeyPatch) -> None:
+    """Where the audit trail has no tables, nothing is written to it."""
+    patch.setattr("auditlog.receivers._create_log_entry", lambda **_: None)
+    patch.setattr("accounts.trail.recording._write", lambda _: None)
+    patch.setattr("accounts.trail.recording.event", lambda *_, **__: None)
+    patch.setattr("accounts.trail.recording.count", lambda *_: None)
 
 
 def _empty_tables(labels: tuple[str, ...]) -> None:

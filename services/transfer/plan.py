@@ -17,6 +17,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.trail import recording
 from services import dependencies, polling, statuses
 from services.check_form import moves
 from services.models import Check, Dependency, Service
@@ -227,6 +228,7 @@ def _write(edits: list[_Edit]) -> None:
     """Without a signal for each row: all are settled together afterwards."""
     fresh = [edit.service for edit in edits if edit.service.pk is None]
     known = [edit.service for edit in edits if edit.service.pk is not None and edit.changed - {"needs"}]
+    services_before = Service.objects.in_bulk([service.pk for service in known])
     Service.objects.bulk_update(known, [*SERVICE_FIELDS, "labels"], batch_size=AT_ONCE)
     Service.objects.bulk_create(fresh, batch_size=AT_ONCE)
     checks = []
@@ -237,8 +239,11 @@ def _write(edits: list[_Edit]) -> None:
             # the old question that is under way doesn't count.
             check.due_at, check.claim = 0, ""
             checks.append(check)
+    checks_before = Check.objects.in_bulk([each.pk for each in checks if each.pk])
     Check.objects.bulk_update([each for each in checks if each.pk], WRITTEN, batch_size=AT_ONCE)
     Check.objects.bulk_create([each for each in checks if not each.pk], batch_size=AT_ONCE)
+    recording.compared(services_before, [*known, *fresh])
+    recording.compared(checks_before, checks)
     _write_needs([edit for edit in edits if edit.needs is not None])
 
 
@@ -246,6 +251,7 @@ def _write_needs(edits: list[_Edit]) -> None:
     Dependency.objects.filter(child__in=[edit.service.pk for edit in edits]).delete()
     wanted = {name for edit in edits for name in edit.needs or ()}
     keys = dict(Service.objects.filter(name__in=wanted).values_list("name", "pk"))
-    Dependency.objects.bulk_create(
+    made = Dependency.objects.bulk_create(
         Dependency(child=edit.service, parent_id=keys[name]) for edit in edits for name in edit.needs or ()
     )
+    recording.compared({}, made)

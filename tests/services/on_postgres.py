@@ -10,6 +10,7 @@ from django.apps import apps
 from django.db import connections
 
 from logs.store.router import LogRouter
+from tests.databases import without_trail
 
 
 @contextmanager
@@ -19,6 +20,7 @@ def on_postgres() -> Iterator[None]:
         for model in apps.get_app_config("services").get_models():
             editor.create_model(model)
     with pytest.MonkeyPatch.context() as patch:
+        without_trail(patch)
         patch.setattr(LogRouter, "db_for_read", lambda *_, **__: "postgres")
         patch.setattr(LogRouter, "db_for_write", lambda *_, **__: "postgres")
         yield

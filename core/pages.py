@@ -34,6 +34,11 @@ def script(request: HttpRequest) -> str:
     return static("pharos/shell.js")
 
 
+def colours(request: HttpRequest) -> dict[str, dict[str, str]]:
+    """None for unfold to write into the page: they are in our stylesheet, and the content policy lets no other in."""
+    return {}
+
+
 def shell(request: HttpRequest, title: str, **context: object) -> dict[str, Any]:
     """The context of a page that extends admin/base_site.html."""
     site = admin.site

@@ -245,7 +245,7 @@ def _unpacked(body: bytes, encoding: str, longest: int) -> bytes:
 
 
 async def _send(send: Send, answer: Answer, more: Mapping[str, str]) -> None:
-    headers = {**more}
+    headers = {**more, "x-content-type-options": "nosniff"}
     if answer.status != 204:  # which has no body, and no length of it (RFC 9110, 8.6)
         headers |= {"content-type": answer.content_type, "content-length": str(len(answer.body))}
     encoded = [(name.encode(), value.encode()) for name, value in headers.items()]

@@ -19,7 +19,7 @@ from servestatic import ServeStaticASGI  # noqa: E402
 
 from accounts.sign_in.second_factor import with_second_factor  # noqa: E402
 from alerts.consumers import AlertsConsumer, IncidentConsumer, IncidentsConsumer  # noqa: E402
-from core import memory, reporting  # noqa: E402
+from core import headers, memory, proxies, reporting  # noqa: E402
 from logs.consumers import LogsConsumer  # noqa: E402
 from logs.edge import Edge, serves  # noqa: E402
 from monitor import urls  # noqa: E402, F401 - now, and not with the first request
@@ -62,10 +62,14 @@ async def websocket(scope: Any, receive: Any, send: Any) -> None:
 
 application = ProtocolTypeRouter(
     {
-        "http": ServeStaticASGI(http, root=settings.STATIC_ROOT, prefix=settings.STATIC_URL, max_age=60),
+        "http": ServeStaticASGI(
+            http, root=settings.STATIC_ROOT, prefix=settings.STATIC_URL, max_age=60, allow_all_origins=False,
+            add_headers_function=headers.of_static_files,
+        ),
         "websocket": websocket,
     }
-)
+)  # fmt: skip
+application = proxies.behind(application, settings.BEHIND_PROXY)
 
 reporting.begin("web")
 memory.settle()

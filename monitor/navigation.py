@@ -55,7 +55,9 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         {
             "title": "Configure",
             "separator": True,
-            "items": [*_log_pages(request), *_route_tester(request), *_doctor(request), *_screens(request)],
+            "items": [
+                *_log_pages(request), *_route_tester(request), *_doctor(request), *_screens(request), *_trail(request),
+            ],
         },
     ]
 
@@ -130,6 +132,13 @@ def _doctor(request: HttpRequest) -> list[dict[str, Any]]:
         return []
     doctor = reverse("doctor")
     return [_entry("Doctor", "stethoscope", doctor, active=request.path.startswith(doctor))]
+
+
+def _trail(request: HttpRequest) -> list[dict[str, Any]]:
+    if not request.user.has_perm("auditlog.view_logentry"):
+        return []
+    trail = reverse("trail")
+    return [_entry("Audit trail", "policy", trail, active=request.path.startswith(trail))]
 
 
 def _screens(request: HttpRequest) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
 
+from core.headers import content_policy
 from monitor import env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -57,6 +58,8 @@ MIDDLEWARE = [
     "logs.middleware.request_log",
     "accounts.acting.remember_request",
     "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "core.headers.permissions_policy",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -249,11 +252,25 @@ LOGOUT_REDIRECT_URL = "login"
 SESSION_COOKIE_AGE = env.integer("PHAROS_SESSION_HOURS", default=336, low=1, high=8_784) * 3600
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
-SECURE_COOKIES = env.boolean("PHAROS_SECURE_COOKIES", default=False)
+# People reach it by HTTPS: cookies are for HTTPS alone, and browsers remember that.
+HTTPS = EXTERNAL_URL.startswith("https://")
+SECURE_COOKIES = env.boolean("PHAROS_SECURE_COOKIES", default=HTTPS)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+# How many proxies of one's own a request passes: what the last so many have added to X-Forwarded-For is believed.
+BEHIND_PROXY = env.integer("PHAROS_BEHIND_PROXY", default=0, low=0, high=9)
+SECURE_SSL_REDIRECT = env.boolean("PHAROS_HTTPS_REDIRECT", default=False)
+SECURE_REDIRECT_EXEMPT = [r"^health/", r"^ready$", r"^metrics$"]  # asked from beside it, without the proxy
+SECURE_HSTS_SECONDS = env.integer(
+    "PHAROS_HSTS_SECONDS", default=30 * 24 * 3600 if HTTPS and SECURE_COOKIES else 0, low=0, high=63_072_000
+)
+SILENCED_SYSTEM_CHECKS = [
+    # HSTS for all hosts below this one, and its list in browsers, are not for one program of the domain to decide.
+    "security.W005",
+    "security.W021",
+]
 
 AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend", "accounts.backends.ByCircumstance"]
 # Whether people who aren't logged in may read what the role Viewer may.
@@ -382,6 +399,7 @@ UNFOLD = {
     "SITE_URL": reverse_lazy("overview"),
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
+    "COLORS": "core.pages.colours",
     "STYLES": ["core.pages.stylesheet"],
     "SCRIPTS": ["core.pages.script"],
     "SIDEBAR": {
@@ -390,3 +408,5 @@ UNFOLD = {
         "navigation": "monitor.navigation.sidebar",
     },
 }
+
+CONTENT_SECURITY_POLICY = content_policy(https=HTTPS, posted_to=globals().get("OIDC_URL", ""))

@@ -4,6 +4,7 @@ from django.apps import apps
 from django.contrib import admin
 from django.urls import include, path
 
+from accounts.trail import views as trail
 from alerts import incident_api
 from logs import api
 from monitor import doctor_page, health, metrics, overview, service_lines
@@ -32,6 +33,8 @@ urlpatterns = [
     path("", include("alerts.alertmanager.urls")),
     path("", include("accounts.sign_in.urls")),  # before the admin's, whose own sign-in page it replaces
     path("admin/", admin.site.urls),
+    path("trail/", trail.page, name="trail"),
+    path("trail/export", trail.exported, name="trail-export"),
     path("api/logs", api.search, name="api-logs"),
     path("api/logs/", api.search),
     path("api/logs/histogram", api.histogram, name="api-histogram"),

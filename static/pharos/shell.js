@@ -110,6 +110,9 @@
   document.addEventListener("htmx:afterSwap", ({ target }) => {
     if (target.dataset && target.matches(".kind-fields")) target.dataset.inlineFormset = '{"options": {"prefix": ""}}';
   });
+  // Nothing that a page says is run, and no sheet is written into it: the content policy would refuse both.
+  htmx.config.allowEval = false;
+  htmx.config.includeIndicatorStyles = false;
   // Log lines must not stay in the browser's local storage. Going back loads the page anew, from its address.
   htmx.config.historyCacheSize = 0;
   htmx.config.refreshOnHistoryMiss = true;

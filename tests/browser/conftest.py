@@ -63,10 +63,11 @@ def context(browser: Browser, signed_in: Any) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def page(context: BrowserContext, product: Product) -> Iterator[Page]:
-    """Signed in as admin. A page that logs an error to the console fails its test."""
+    """Signed in as admin. A script that fails, and what the content policy refuses, fails the test."""
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda said: errors.append(said.text) if "Content Security Policy" in said.text else None)
     page.goto(product.url + "/")
     yield page
     assert errors == []

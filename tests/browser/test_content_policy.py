@@ -8,10 +8,10 @@ from tests.product import Product
 
 PAGES = (
     "/", "/logs/", "/logs/usage/", "/logs/connect/", "/services/", "/services/sla/", "/containers/", "/incidents/",
-    "/alerts/", "/silences/", "/silences/new/", "/alerts/routes/", "/reports/weekly/", "/trail/", "/admin/services/service/",
-    "/admin/services/service/add/", "/admin/services/check/add/", "/admin/alerts/alertrule/",
-    "/admin/alerts/alertrule/add/", "/admin/alerts/channel/add/", "/admin/logs/redactionrule/",
-    "/admin/auth/user/1/change/",
+    "/alerts/", "/silences/", "/silences/new/", "/alerts/routes/", "/reports/weekly/", "/trail/",
+    "/admin/services/service/", "/admin/services/service/add/", "/admin/services/check/add/",
+    "/admin/alerts/alertrule/", "/admin/alerts/alertrule/add/", "/admin/alerts/channel/add/",
+    "/admin/logs/redactionrule/", "/admin/auth/user/1/change/",
 )  # fmt: skip
 
 

@@ -35,12 +35,16 @@ def read_by(call: ast.Call) -> list[Variable]:
     return [Variable(names[0], tuple(names[1:]), default_of(call))] if names else []
 
 
+# What other defaults depend on, where nothing is set.
+UNSET: dict[str, object] = {"HTTPS": False, "SECURE_COOKIES": False}
+
+
 def default_of(call: ast.Call) -> str | None:
     for keyword in call.keywords:
         if keyword.arg == "default":
             # Sums such as 32 << 20 are constants, too.
             code = compile(ast.Expression(keyword.value), "default", "eval")
-            return str(eval(code, {"__builtins__": {}}))
+            return str(eval(code, {"__builtins__": {}, **UNSET}))
     return None
 
 

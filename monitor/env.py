@@ -39,7 +39,9 @@ def _value(name: str) -> str:
         return Path(path).read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
-        raise ImproperlyConfigured(f"{name}_FILE must be a file to read, but {path!r} can't be read: {reason}.") from error
+        raise ImproperlyConfigured(
+            f"{name}_FILE must be a file to read, but {path!r} can't be read: {reason}."
+        ) from error
 
 
 def integer(*names: str, default: int, low: int, high: int) -> int:

@@ -56,7 +56,11 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             "title": "Configure",
             "separator": True,
             "items": [
-                *_log_pages(request), *_route_tester(request), *_doctor(request), *_screens(request), *_trail(request),
+                *_log_pages(request),
+                *_route_tester(request),
+                *_doctor(request),
+                *_screens(request),
+                *_trail(request),
             ],
         },
     ]

@@ -134,7 +134,7 @@ def _postgres(client: docker.DockerClient, name: str) -> None:
         "RUN groupadd -g 970 postgres && useradd --uid 970 --gid 970 postgres && mkdir -p /usr/lib/postgresql && ln -s /opt/postgres "
         f"{version} && echo /opt/libraries >/etc/ld.so.conf.d/postgres.conf && ldconfig",
         "VOLUME /var/lib/postgresql/data",
-        'ENV PATH=/opt/postgres/bin:$PATH',
+        "ENV PATH=/opt/postgres/bin:$PATH",
         'ENTRYPOINT ["/start"]',
     ]
     _build(client, name, steps, files, {"start": POSTGRES_START})

@@ -57,9 +57,7 @@ def test_a_file_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, tmp_
     path = tmp_path / "nothing"
     monkeypatch.setenv("ONE_FILE", str(path))
 
-    with refused(
-        f"ONE_FILE must be a file to read, but {str(path)!r} can't be read: No such file or directory."
-    ):
+    with refused(f"ONE_FILE must be a file to read, but {str(path)!r} can't be read: No such file or directory."):
         env.text("ONE")
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Field, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import URLPattern, path
@@ -21,6 +21,7 @@ from alerts.channel_form import COMMON, TEMPLATE, ChannelForm, form_for
 from alerts.models import Channel, Delivery
 from alerts.models.deliveries import Outcome, Reason
 from alerts.samples import sample
+from core.kind_admin import KindAdmin
 from services.admin import badge, shown_time
 from services.admin_pages import person_of
 
@@ -32,7 +33,7 @@ PREVIEWED: Final = (Reason.FIRING, Reason.REPEAT, Reason.RESOLVED)
 
 
 @admin.register(Channel)
-class ChannelAdmin(ModelAdmin):  # type: ignore[misc]
+class ChannelAdmin(KindAdmin):
     list_display = ["__str__", "state", "told", "rate_max", "send_resolved", "enabled"]
     list_filter = ["kind", "receiver", "enabled"]
     list_select_related = ["receiver"]
@@ -50,20 +51,11 @@ class ChannelAdmin(ModelAdmin):  # type: ignore[misc]
 
     # --- The form: that of a kind ---
 
-    def _kind(self, request: HttpRequest, obj: Channel | None) -> str:
-        """As the form has it now; as the browser asks after another choice; as it is stored."""
-        known = dict(notifiers.choices())
-        asked = (request.POST.get("kind"), request.GET.get("kind"), obj and obj.kind, next(iter(known)))
-        return next(kind for kind in asked if kind in known)
-
-    def get_form(self, request: HttpRequest, obj: Channel | None = None, change: bool = False, **kwargs: Any) -> Any:
-        return super().get_form(request, obj, change, form=form_for(self._kind(request, obj), obj), **kwargs)
-
-    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        return {"kind": self._kind(request, None), **super().get_changeform_initial_data(request)}
+    def kind_form(self, kind: str, obj: Channel | None) -> type[ChannelForm]:
+        return form_for(kind, obj)
 
     def get_fieldsets(self, request: HttpRequest, obj: Channel | None = None) -> Any:
-        kind = self._kind(request, obj)
+        kind = self.kind_of(request, obj)
         own = [name for name in form_for(kind, obj).base_fields if name not in COMMON]
         templates = [name for name in own if name.startswith(TEMPLATE)]
         settings = [name for name in own if name not in templates]
@@ -81,16 +73,6 @@ class ChannelAdmin(ModelAdmin):  # type: ignore[misc]
             (_("How much"), {"fields": ["rate_max", ("send_resolved", "enabled")]}),
         ]
         return [(_("Now"), {"fields": [("state", "told")]}), *sets] if obj else sets
-
-    def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
-        field = super().formfield_for_dbfield(db_field, request, **kwargs)
-        if db_field.name == "kind":
-            # Another kind has other fields: they are fetched, what else is in the form stays.
-            field.widget.attrs |= {
-                "hx-get": request.path, "hx-trigger": "change", "hx-select": ".kind-fields",
-                "hx-target": ".kind-fields", "hx-swap": "outerHTML", "hx-params": "kind",
-            }  # fmt: skip
-        return field
 
     def save_model(self, request: HttpRequest, obj: Channel, form: ChannelForm, change: bool) -> None:
         """What waits for it goes out now."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, Field, Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import URLPattern, path
@@ -16,7 +16,6 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_POST
-from unfold.admin import ModelAdmin
 from unfold.decorators import action
 
 from alerts import conditions, evaluating, packs, rule_pages, rules
@@ -26,6 +25,7 @@ from alerts.preview import Preview, preview
 from alerts.rule_form import COMMON, LIMITS, RUNBOOK, RuleForm, form_for
 from alerts.severity import Severity
 from core import clock
+from core.kind_admin import KindAdmin
 from core.pages import shell
 from services.admin import badge, shown_time
 from services.admin_pages import person_of
@@ -39,7 +39,7 @@ ALERTS_SHOWN: Final = 20
 
 
 @admin.register(AlertRule)
-class AlertRuleAdmin(ModelAdmin):  # type: ignore[misc]
+class AlertRuleAdmin(KindAdmin):
     list_display = ["name", "state", "condition", "severities", "timing", "evaluated", "said"]
     list_filter = ["enabled", "kind", "severity", "pack"]
     list_per_page = 100
@@ -59,20 +59,11 @@ class AlertRuleAdmin(ModelAdmin):  # type: ignore[misc]
 
     # --- The form: that of a kind ---
 
-    def _kind(self, request: HttpRequest, obj: AlertRule | None) -> str:
-        """As the form has it now; as the browser asks after another choice; as it is stored."""
-        known = dict(conditions.choices())
-        asked = (request.POST.get("kind"), request.GET.get("kind"), obj and obj.kind, next(iter(known)))
-        return next(kind for kind in asked if kind in known)
-
-    def get_form(self, request: HttpRequest, obj: AlertRule | None = None, change: bool = False, **kwargs: Any) -> Any:
-        return super().get_form(request, obj, change, form=form_for(self._kind(request, obj), obj), **kwargs)
-
-    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        return {"kind": self._kind(request, None), **super().get_changeform_initial_data(request)}
+    def kind_form(self, kind: str, obj: AlertRule | None) -> type[RuleForm]:
+        return form_for(kind, obj)
 
     def get_fieldsets(self, request: HttpRequest, obj: AlertRule | None = None) -> Any:
-        kind = self._kind(request, obj)
+        kind = self.kind_of(request, obj)
         condition = conditions.condition(kind)
         own = [name for name in form_for(kind, obj).base_fields if name not in (*COMMON, *LIMITS)]
         measures: list[Any] = [("operator", *LIMITS)] if condition.MEASURES else ["severity"]
@@ -102,16 +93,6 @@ class AlertRuleAdmin(ModelAdmin):  # type: ignore[misc]
             (_("Comment"), {"fields": ["comment"], "classes": ["collapse"]}),
         ]
         return [(_("Now"), {"fields": self.readonly_fields}), *sets] if obj else sets
-
-    def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
-        field = super().formfield_for_dbfield(db_field, request, **kwargs)
-        if db_field.name == "kind":
-            # Another kind has other settings: they are fetched, what else is in the form stays.
-            field.widget.attrs |= {
-                "hx-get": request.path, "hx-trigger": "change", "hx-select": ".kind-fields",
-                "hx-target": ".kind-fields", "hx-swap": "outerHTML", "hx-params": "kind",
-            }  # fmt: skip
-        return field
 
     def save_model(self, request: HttpRequest, obj: AlertRule, form: RuleForm, change: bool) -> None:
         """A new one is off until somebody has seen what it would have done."""

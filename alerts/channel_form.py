@@ -14,7 +14,8 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from alerts import notifiers
 from alerts.models import Channel
-from services import kind_fields
+from core import kind_fields
+from services import kind_help
 
 COMMON: Final = ("receiver", "kind", "send_resolved", "rate_max", "enabled")
 TEMPLATE: Final = "template_"
@@ -27,7 +28,6 @@ HELP: Final[dict[str, object]] = {
     "secrets.webhook.url": _("Instead of the address above, if all of it is secret."),
     "secrets.url": _("The whole address."),
     "secrets.signing_key": _("Signs each message, as the Standard Webhooks specification says: whsec_… or any text."),
-    "secrets.headers": _("Headers with tokens, like Authorization: Bearer …"),
     "secrets.routing_key": _("Of an integration “Events API V2”, 32 characters."),
     "secrets.api_key": _("Of an integration “API” of a team."),
 }
@@ -89,21 +89,18 @@ def form_for(kind: str, row: Channel | None) -> type[ChannelForm]:
     way = notifiers.notifier(kind)
     same = row if row and row.kind == kind else None
     fields = {
-        **kind_fields.option_fields(kind, way.Options, same.options if same else {}),
-        **kind_fields.secret_fields(kind, way.Secrets, same.secrets if same else {}),
+        **kind_fields.option_fields(kind, way.Options, same.options if same else {}, help_for),
+        **kind_fields.secret_fields(kind, way.Secrets, same.secrets if same else {}, help_for),
     }
-    for name, made in fields.items():
-        if said := _help(kind, name):
-            made.help_text = f"{said} {made.help_text}".strip()
     templates = {TEMPLATE + part: _template(part, way, same.templates if same else {}) for part in way.TEMPLATES}
     return type("ChannelForm", (ChannelForm,), {"way": way, **fields, **templates})
 
 
-def _help(kind: str, field: str) -> object:
-    secret = field.startswith(kind_fields.SECRET)
-    name = field.removeprefix(kind_fields.SECRET).removeprefix(kind_fields.OPTION)
+def help_for(kind: str, name: str, *, secret: bool) -> object:
+    """What means the same as in a check is said as there."""
     before = "secrets." if secret else ""
-    return HELP.get(f"{before}{kind}.{name}") or HELP.get(f"{before}{name}", "")
+    own = HELP.get(f"{before}{kind}.{name}") or HELP.get(f"{before}{name}")
+    return own or kind_help.help_for(kind, name, secret=secret)
 
 
 def _template(part: str, way: notifiers.Notifier, stored: Mapping[str, str]) -> forms.CharField:

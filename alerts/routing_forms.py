@@ -12,8 +12,8 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 from alerts import durations
 from alerts.models import InhibitRule, MuteTime, Route
 from core import yaml_text
+from core.kind_fields import LinesField
 from core.yaml_text import YamlError
-from services.kind_fields import LinesField
 
 DEPTH_MAX: Final = 20  # of the tree
 INTERVALS_HELP: Final = _(

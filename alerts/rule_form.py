@@ -15,7 +15,7 @@ from alerts.condition_help import help_for
 from alerts.models import AlertRule
 from alerts.models.rules import DAY
 from alerts.severity import Severity
-from services import kind_fields
+from core import kind_fields
 from services.admin import LabelsField
 
 LIMIT: Final = "limit_"  # the beginning of a threshold's field: limit_critical

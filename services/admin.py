@@ -12,7 +12,7 @@ from typing import Any, Final
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, Field, QuerySet
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import URLPattern, path, reverse
@@ -26,6 +26,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from accounts.trail import recording
 from core import clock
+from core.kind_admin import KindAdmin
 from services import admin_pages, label_text, polling, probes, statuses, trying
 from services.admin_docker import DockerHostAdmin  # noqa: F401 - registered by import
 from services.admin_pages import person_of
@@ -274,7 +275,7 @@ class HeartbeatInline(StackedInline):  # type: ignore[misc]
 
 
 @admin.register(Check)
-class CheckAdmin(MayCheck, ModelAdmin):  # type: ignore[misc]
+class CheckAdmin(MayCheck, KindAdmin):
     list_display = ["__str__", "state", "kind", "target", "every", "asked", "enabled"]
     list_filter = ["kind", "outcome", "role", "enabled"]
     list_per_page = 100
@@ -291,22 +292,11 @@ class CheckAdmin(MayCheck, ModelAdmin):  # type: ignore[misc]
 
     # --- The form: that of a kind ---
 
-    def _kind(self, request: HttpRequest, obj: Check | None) -> str:
-        """As the form has it now; as the browser asks after another choice; as it is stored."""
-        known = dict(probes.choices())
-        asked = (
-            request.POST.get("kind"),
-            request.GET.get("kind"),
-            obj and obj.kind,
-            Check._meta.get_field("kind").default,
-        )
-        return next(kind for kind in asked if kind in known)
-
-    def get_form(self, request: HttpRequest, obj: Check | None = None, change: bool = False, **kwargs: Any) -> Any:
-        return super().get_form(request, obj, change, form=form_for(self._kind(request, obj), obj), **kwargs)
+    def kind_form(self, kind: str, obj: Check | None) -> type[CheckForm]:
+        return form_for(kind, obj)
 
     def get_fieldsets(self, request: HttpRequest, obj: Check | None = None) -> Any:
-        kind = self._kind(request, obj)
+        kind = self.kind_of(request, obj)
         probe = probes.probe(kind)
         own = [name for name in form_for(kind, obj).base_fields if name not in COMMON]
         sets: list[Any] = [
@@ -333,21 +323,7 @@ class CheckAdmin(MayCheck, ModelAdmin):  # type: ignore[misc]
         return [*sets, (_("Now"), {"fields": ["state", "detail", ("asked", "took")]})] if obj else sets
 
     def get_inlines(self, request: HttpRequest, obj: Check | None = None) -> list[type[StackedInline]]:
-        return [HeartbeatInline] if obj and obj.kind == self._kind(request, obj) == "heartbeat" else []
-
-    def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
-        field = super().formfield_for_dbfield(db_field, request, **kwargs)
-        if db_field.name == "kind":
-            # Another kind has other fields: they are fetched, what else is in the form stays.
-            field.widget.attrs |= {
-                "hx-get": request.path,
-                "hx-trigger": "change",
-                "hx-select": ".kind-fields",
-                "hx-target": ".kind-fields",
-                "hx-swap": "outerHTML",
-                "hx-params": "kind",
-            }
-        return field
+        return [HeartbeatInline] if obj and obj.kind == self.kind_of(request, obj) == "heartbeat" else []
 
     def save_model(self, request: HttpRequest, obj: Check, form: CheckForm, change: bool) -> None:
         """It is asked at once; an answer to the old question that is under way doesn't count."""

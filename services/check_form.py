@@ -10,7 +10,9 @@ from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from services import kind_fields, probes
+from core import kind_fields
+from services import probes
+from services.kind_help import help_for
 from services.models import Check
 
 COMMON: Final = (
@@ -76,7 +78,7 @@ def form_for(kind: str, row: Check | None) -> type[CheckForm]:
     """`row` gives the values to begin with, if it is of that kind. Raises ProbeError for a kind that there is not."""
     probe = probes.probe(kind)
     same = row is not None and row.kind == kind
-    options = kind_fields.option_fields(kind, probe.Options, row.options if row and same else {})
-    secrets = kind_fields.secret_fields(kind, probe.Secrets, row.secrets if row and same else {})
+    options = kind_fields.option_fields(kind, probe.Options, row.options if row and same else {}, help_for)
+    secrets = kind_fields.secret_fields(kind, probe.Secrets, row.secrets if row and same else {}, help_for)
     body = {"options_struct": probe.Options, "secrets_struct": probe.Secrets}
     return type("CheckForm", (CheckForm,), {**body, **options, **secrets})

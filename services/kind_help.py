@@ -53,8 +53,6 @@ HELP: Final[dict[str, Text]] = {
     "secrets.body": _("What is sent, if it has secrets in it; instead of the body above."),
     "secrets.dsn": _("The whole address, if all of it is secret; instead of the target."),
 }
-# Texts of many lines.
-LONG: Final = frozenset({"body", "ca", "query", "cert", "key", "send"})
 
 
 def help_for(kind: str, name: str, *, secret: bool) -> Text:

@@ -9,8 +9,9 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
-from core import clock
-from services import kind_fields, probes
+from core import clock, kind_fields
+from services import probes
+from services.kind_help import help_for
 from services.models import Check, Dependency, MaintenanceWindow, Service, StatusChange
 from services.probes import Measurement
 from services.status import Outcome
@@ -419,8 +420,8 @@ def test_an_empty_list_leads_to_the_first(admin: Client) -> None:
 def test_each_field_of_each_kind_is_explained(kind: str) -> None:
     probe = probes.probe(kind)
     fields = {
-        **kind_fields.option_fields(kind, probe.Options, {}),
-        **kind_fields.secret_fields(kind, probe.Secrets, {}),
+        **kind_fields.option_fields(kind, probe.Options, {}, help_for),
+        **kind_fields.secret_fields(kind, probe.Secrets, {}, help_for),
     }
     assert [name for name, field in fields.items() if not field.help_text] == []
 

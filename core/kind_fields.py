@@ -1,4 +1,4 @@
-"""The form fields of a kind of check, made from its `Options` and `Secrets`: what a probe takes stands in one place.
+"""The form fields of a kind, made from the structs of its options and secrets: what a kind takes stands in one place.
 
 A field of a Struct becomes a form field by its type. What is as it would be anyway is not stored. A secret is never
 shown again: an empty field keeps what is stored.
@@ -7,8 +7,8 @@ shown again: an empty field keeps what is stored.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Protocol
 
 import msgspec
 from django import forms
@@ -17,12 +17,17 @@ from django.utils.translation import gettext_lazy as _
 from msgspec import inspect
 from unfold import widgets
 
-from services.kind_help import LONG, help_for
-
 OPTION: Final = "option_"
 SECRET: Final = "secret_"  # noqa: S105 - the beginning of a field's name
 REMOVE: Final = "remove_"
 TEXT_MAX: Final = 20_000  # characters
+LONG: Final = frozenset({"body", "ca", "query", "cert", "key", "send"})  # texts of many lines
+
+
+class Helps(Protocol):
+    """Gives a sentence for a field of a kind."""
+
+    def __call__(self, kind: str, name: str, *, secret: bool) -> object: ...
 
 
 class LinesField(forms.CharField):
@@ -67,9 +72,9 @@ class UnshownTextarea(widgets.UnfoldAdminTextareaWidget):  # type: ignore[misc]
 
 
 def option_fields(
-    kind: str, struct: type[msgspec.Struct], stored: Mapping[str, Any], helps: Callable[..., object] = help_for
+    kind: str, struct: type[msgspec.Struct], stored: Mapping[str, Any], helps: Helps
 ) -> dict[str, forms.Field]:
-    """Form field name → field. `stored` are the values to begin with, `helps` gives a sentence for each."""
+    """Form field name → field. `stored` are the values to begin with."""
     found = {}
     for each in _fields(struct):
         made = _form_field(each, _text_widget(each))
@@ -80,7 +85,9 @@ def option_fields(
     return found
 
 
-def secret_fields(kind: str, struct: type[msgspec.Struct], stored: Mapping[str, Any]) -> dict[str, forms.Field]:
+def secret_fields(
+    kind: str, struct: type[msgspec.Struct], stored: Mapping[str, Any], helps: Helps
+) -> dict[str, forms.Field]:
     """With a box to remove each that is stored. No value is in them."""
     found: dict[str, forms.Field] = {}
     for each in _fields(struct):
@@ -93,7 +100,7 @@ def secret_fields(kind: str, struct: type[msgspec.Struct], stored: Mapping[str, 
         made = _form_field(each, widget)
         made.required, made.initial = False, None
         made.label = f"{made.label} ({_('secret')})"
-        made.help_text = _help(made, help_for(kind, each.name, secret=True))
+        made.help_text = _help(made, helps(kind, each.name, secret=True))
         if each.encode_name in stored:
             made.help_text = f"{made.help_text} {_('It is stored. Leave this empty to keep it as it is.')}".strip()
         found[SECRET + each.encode_name] = made

@@ -20,7 +20,6 @@ from time import perf_counter
 from typing import Any, Final
 
 import msgspec
-from celery.signals import worker_shutdown
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import Error, close_old_connections, connections
 from django.utils import timezone
@@ -33,6 +32,7 @@ from alerts.notifications import Notification
 from alerts.notifiers import NotifierError
 from alerts.samples import sample
 from core import clock
+from core.one_per_process import OnePerProcess
 
 UNDER_WAY_MAX: Final = 100  # messages; each may be an open connection
 CHANNEL_PLACES: Final = 2  # of them for one channel
@@ -50,9 +50,7 @@ def send_due(now: datetime) -> int:
     """Takes what is due, has it sent and returns at once. How many were taken."""
     claimed = deliveries.claim(now)
     if claimed:
-        with _lock:
-            courier = _courier or _begin()
-        courier.take(claimed)
+        _courier.get().take(claimed)
     return len(claimed)
 
 
@@ -223,21 +221,5 @@ def _release(claimed: Sequence[Claimed]) -> None:
 
 # --- The one of this process ---------------------------------------------------------------------------------------
 
-_courier: Courier | None = None
-_lock = threading.Lock()
-
-
-def _begin() -> Courier:
-    global _courier
-    _courier = Courier()
-    worker_shutdown.connect(stop)
-    return _courier
-
-
-def stop(**_: Any) -> None:
-    """At the end of the process."""
-    global _courier
-    with _lock:
-        courier, _courier = _courier, None
-    if courier:
-        courier.stop()
+_courier = OnePerProcess(Courier)
+stop = _courier.stop

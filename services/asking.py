@@ -18,11 +18,11 @@ from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 import msgspec
-from celery.signals import worker_shutdown
 from django.db import Error, InterfaceError, OperationalError, close_old_connections, connections
 from django.utils import timezone
 
 from core import clock
+from core.one_per_process import OnePerProcess
 from services import meters, polling, probes, recording
 from services.models import Check
 from services.models.watched import LEASE_MARGIN
@@ -293,29 +293,10 @@ def _release(left: Sequence[Question]) -> None:
 
 # --- The one of this process -----------------------------------------------------------------------------------------
 
-_asker: Asker | None = None
-_lock = threading.Lock()
+_asker = OnePerProcess(Asker)
+stop = _asker.stop
 
 
 def ask(token: str, due: Sequence[polling.Due]) -> None:
     """Returns at once."""
-    taken = questions(token, due)
-    with _lock:
-        asker = _asker or _begin()
-    asker.take(taken)
-
-
-def _begin() -> Asker:
-    global _asker
-    _asker = Asker()
-    worker_shutdown.connect(stop)
-    return _asker
-
-
-def stop(**_: Any) -> None:
-    """At the end of the process."""
-    global _asker
-    with _lock:
-        asker, _asker = _asker, None
-    if asker:
-        asker.stop()
+    _asker.get().take(questions(token, due))

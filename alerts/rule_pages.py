@@ -7,6 +7,7 @@ from typing import Any, Final
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from alerts import packs, rules_yaml
@@ -67,9 +68,8 @@ def _carry_out(request: HttpRequest) -> HttpResponse:
 
 
 def _import_page(request: HttpRequest, **context: Any) -> HttpResponse:
-    return render(
-        request, "alerts/admin/import.html", {**shell(request, "Import rules"), "max": rules_yaml.FILE_MAX, **context}
-    )
+    context |= {"max": rules_yaml.FILE_MAX, "back": reverse(LIST)}
+    return render(request, "alerts/admin/import.html", shell(request, "Import rules", **context))
 
 
 def take(request: HttpRequest) -> HttpResponse:

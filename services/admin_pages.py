@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
@@ -200,10 +201,8 @@ def _carry_out(request: HttpRequest) -> HttpResponse:
 
 
 def _import_page(request: HttpRequest, **context: Any) -> HttpResponse:
-    return render(
-        request, "services/admin/import.html",
-        {**shell(request, "Import services"), "max": transfer.FILE_MAX, **context},
-    )  # fmt: skip
+    context |= {"max": transfer.FILE_MAX, "back": reverse(LIST)}
+    return render(request, "services/admin/import.html", shell(request, "Import services", **context))
 
 
 # --- Export --------------------------------------------------------------------------------------------------------

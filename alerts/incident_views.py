@@ -166,46 +166,24 @@ def acknowledge_some(request: HttpRequest) -> HttpResponse:
     return _answer(request, said, reverse("alerts:incidents") + back.rstrip("?"))
 
 
-@require_POST
-@never_cache
-@requires(RESPOND)
-def acknowledge(request: HttpRequest, pk: int) -> HttpResponse:
-    return _done(request, pk, Verb.ACKNOWLEDGE, incidents.acknowledge)
+def _by_verb(verb: Verb, act: Callable[..., bool], *, words: bool = False) -> Callable[..., HttpResponse]:
+    """The view that does it to an incident; with the words of the form, where it has some."""
+
+    @require_POST
+    @never_cache
+    @requires(RESPOND)
+    def view(request: HttpRequest, pk: int) -> HttpResponse:
+        return _done(request, pk, verb, act, **({"text": request.POST.get("text", "")} if words else {}))
+
+    return view
 
 
-@require_POST
-@never_cache
-@requires(RESPOND)
-def unacknowledge(request: HttpRequest, pk: int) -> HttpResponse:
-    return _done(request, pk, Verb.UNACKNOWLEDGE, incidents.unacknowledge)
-
-
-@require_POST
-@never_cache
-@requires(RESPOND)
-def resolve(request: HttpRequest, pk: int) -> HttpResponse:
-    return _done(request, pk, Verb.RESOLVE, incidents.resolve, text=request.POST.get("text", ""))
-
-
-@require_POST
-@never_cache
-@requires(RESPOND)
-def reopen(request: HttpRequest, pk: int) -> HttpResponse:
-    return _done(request, pk, Verb.REOPEN, incidents.reopen)
-
-
-@require_POST
-@never_cache
-@requires(RESPOND)
-def escalate(request: HttpRequest, pk: int) -> HttpResponse:
-    return _done(request, pk, Verb.ESCALATE, incidents.escalate, text=request.POST.get("text", ""))
-
-
-@require_POST
-@never_cache
-@requires(RESPOND)
-def comment(request: HttpRequest, pk: int) -> HttpResponse:
-    return _done(request, pk, Verb.COMMENT, incidents.comment, text=request.POST.get("text", ""))
+acknowledge = _by_verb(Verb.ACKNOWLEDGE, incidents.acknowledge)
+unacknowledge = _by_verb(Verb.UNACKNOWLEDGE, incidents.unacknowledge)
+resolve = _by_verb(Verb.RESOLVE, incidents.resolve, words=True)
+reopen = _by_verb(Verb.REOPEN, incidents.reopen)
+escalate = _by_verb(Verb.ESCALATE, incidents.escalate, words=True)
+comment = _by_verb(Verb.COMMENT, incidents.comment, words=True)
 
 
 @require_POST

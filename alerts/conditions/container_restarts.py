@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
 
 from alerts.conditions import of_containers
-from alerts.conditions.base import Measured, whatever_fits
+from alerts.conditions.base import whatever_fits
 from alerts.conditions.of_containers import Chosen, described
-from alerts.conditions.of_services import by_value
-from alerts.facts import Facts
+from alerts.facts import ContainerFacts
 from services.durations import words
 from services.models import ContainerEvent
 
@@ -32,15 +30,11 @@ def describe(config: Config) -> str:
     return f"restarts of {described(config)} in {words(config.window)}"
 
 
-def _judge(config: Config, facts: Facts, numbers: Mapping[int, int]) -> Measured:
-    meant = list(of_containers.chosen(config, facts))
-    found = []
-    for each in meant:
-        restarts = max(numbers[each.pk], 0)
-        last = f", last exit code {each.exit_code}" if each.exit_code is not None else ""
-        detail = f"{restarts:,} {'restart' if restarts == 1 else 'restarts'} in {words(config.window)}{last}"
-        found.append(of_containers.sample(each, facts, restarts, detail))
-    return Measured(by_value(found), no_data=not meant)
+def _tell(config: Config, container: ContainerFacts, number: int) -> str:
+    last = f", last exit code {container.exit_code}" if container.exit_code is not None else ""
+    return f"{number:,} {'restart' if number == 1 else 'restarts'} in {words(config.window)}{last}"
 
 
-measure, replay = of_containers.counting({ContainerEvent.Kind.START: 1, ContainerEvent.Kind.CREATE: -1}, _judge)
+measure, replay = of_containers.counting(
+    {ContainerEvent.Kind.START: 1, ContainerEvent.Kind.CREATE: -1}, _tell, none_counts=True
+)

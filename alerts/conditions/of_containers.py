@@ -80,10 +80,20 @@ def happened(
 
 
 def counting(
-    kinds: Mapping[str, int], judge: Callable[[Any, Facts, Mapping[int, int]], Measured]
+    kinds: Mapping[str, int], tell: Callable[[Any, ContainerFacts, int], str], *, none_counts: bool
 ) -> tuple[Measure, Replay]:
     """`measure` and `replay` of conditions on how often something happened to each container in `config.window`. Each
-    event of a kind counts as much as `kinds` says."""
+    event of a kind counts as much as `kinds` says; `none_counts`: a container to which nothing happened has the value
+    0, else it is left out."""
+
+    def judge(config: Any, facts: Facts, numbers: Mapping[int, int]) -> Measured:
+        meant = list(chosen(config, facts))
+        found = [
+            sample(each, facts, number, tell(config, each, number))
+            for each in meant
+            if (number := max(numbers[each.pk], 0)) or none_counts
+        ]
+        return Measured(by_value(found), no_data=not meant)
 
     def measure(config: Any, facts: Facts, *, most: int) -> Measured:
         numbers: Counter[int] = Counter()

@@ -41,7 +41,7 @@ def test_opening_the_link_changes_nothing_and_asks(client: Client, incident: Inc
         assert answer.status_code == 200
         assert '<form method="post"' in text(answer)
         assert "WorkerDown · &lt;b&gt;worker&lt;/b&gt;" in text(answer)
-        assert answer["Referrer-Policy"] == "no-referrer"
+        assert answer["Referrer-Policy"] == "same-origin"
     assert client.head(address(incident)).status_code == 200
     incident.refresh_from_db()
     assert incident.status == Status.OPEN

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
@@ -22,7 +21,7 @@ from core.reporting import Reporter
 from logs import stream
 from logs.models import DeadLetter, LogSource
 from monitor import doctor, doctor_page, tasks, watchdog
-from monitor.doctor.findings import OK, PROBLEM, WARNING, Finding, ok
+from monitor.doctor.findings import OK, PROBLEM, WARNING, Finding
 from services.models import DockerHost
 from tests.alerts import made
 
@@ -186,25 +185,6 @@ def checks(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             monkeypatch.setattr(f"monitor.doctor.machine.{name}", function, raising=False)
 
     return replace
-
-
-def test_one_that_hangs_holds_up_no_other(checks: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "LIMIT", 0.05)
-    done = threading.Event()
-
-    def hangs() -> Finding:
-        done.wait(10)
-        return ok("Late.")
-
-    def breaks() -> Finding:
-        raise RuntimeError("a mistake")
-
-    checks(hangs=hangs, breaks=breaks, fine=lambda: ok("Well."))
-    hung, broken, fine = doctor.examine()
-    done.set()
-    assert (hung.level, hung.said) == (PROBLEM, "It did not answer within 0.05 seconds.")
-    assert (broken.level, broken.said) == (PROBLEM, "The check itself failed: RuntimeError: a mistake.")
-    assert fine.level == OK
 
 
 def told(*arguments: str) -> tuple[int, str]:

@@ -124,7 +124,7 @@ _reporter: Reporter | None = None
 def begin(process: str) -> None:
     """From now on this process reports, as one of these."""
     global _reporter
-    if _reporter is None:
+    if _reporter is None and settings.PROCESS_REPORTS:
         _reporter = Reporter(process)
         _reporter.begin()
 

@@ -228,6 +228,7 @@ ALERTS_RETENTION_DAYS = env.integer("PHAROS_ALERTS_RETENTION_DAYS", default=90, 
 
 # --- Who watches Pharos ------------------------------------------------------------------------------------------
 
+PROCESS_REPORTS = True  # to Redis, for /metrics
 # Pinged each minute while Pharos works, with /fail behind it while it does not. Empty: nobody outside is told.
 HEARTBEAT_URL = env.url("PHAROS_HEARTBEAT_URL", schemes=["https", "http"])
 if HEARTBEAT_URL:

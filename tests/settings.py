@@ -51,6 +51,9 @@ CHANNEL_LAYERS = {
     }
 }
 
+# Those that want a process to report have it do so.
+PROCESS_REPORTS = False
+
 # Tests that want the log handler attach it themselves.
 LOGGING = {
     **real.LOGGING,

@@ -19,7 +19,7 @@ for _app in ("account", "mfa", "socialaccount", "usersessions"):
         [model for model in apps.get_app_config(_app).get_models() if admin.site.is_registered(model)]
     )
 
-handler429 = "accounts.sign_in.pages.too_many"
+handler429 = "accounts.sign_in.entrance.too_many"
 
 handler403 = "core.pages.refused"
 urlpatterns = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from typing import Any, Final
@@ -21,6 +22,8 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from core import secrets
+
+log = logging.getLogger("accounts.sign_in")
 
 # allauth's name of a message, and what we say.
 SENTENCES: Final = {
@@ -74,12 +77,15 @@ class AccountAdapter(DefaultAccountAdapter):
             super().pre_authenticate(request, **credentials)
         except ValidationError as error:
             sentence = gettext("Too many failed attempts. Try again in %(time)s.")
-            wait = waiting_time(request, self._get_login_attempts_cache_key(request, **credentials))
+            name = self._get_login_attempts_cache_key(request, **credentials)
+            wait = waiting_time(request, name)
+            client = self.get_client_ip(request)
+            log.warning("Sign-in as %s was held up: too many failed", name, extra={"user": name, "client": client})
             raise ValidationError(sentence % {"time": spoken(wait)}, code=error.code) from None
 
     def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
         # Not with the site's name before it, as allauth has it: the host is the client's to choose.
-        return str(credentials.get("username", "")).lower()
+        return str(credentials.get("username", "")).lower()[:150]
 
     def add_message(
         self,

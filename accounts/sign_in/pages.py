@@ -1,18 +1,21 @@
-"""The pages: allauth's views in Pharos' shell. The addresses are in `accounts.sign_in.urls`."""
+"""The second step, and "Your account": allauth's views in Pharos' shell.
+
+Imported when one of them is first asked for: what passkeys need takes 9 MB.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
-from typing import Any, Final
+from typing import Any
 
-from allauth.account.forms import LoginForm
 from allauth.account.internal.flows.reauthentication import raise_if_reauthentication_required
-from allauth.account.views import LoginView, PasswordChangeView, ReauthenticateView
+from allauth.account.views import PasswordChangeView, ReauthenticateView
 from allauth.mfa.base.views import AuthenticateView
 from allauth.mfa.base.views import ReauthenticateView as ReauthenticateByCodeView
 from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.views import GenerateRecoveryCodesView, ViewRecoveryCodesView
+from allauth.mfa.signals import authentication_failed, authenticator_added, authenticator_removed
 from allauth.mfa.totp.views import ActivateTOTPView, DeactivateTOTPView
 from allauth.mfa.webauthn.views import (
     AddWebAuthnView,
@@ -24,74 +27,24 @@ from allauth.mfa.webauthn.views import (
 from allauth.socialaccount.models import SocialAccount
 from allauth.usersessions.internal.flows.sessions import end_other_sessions
 from allauth.usersessions.models import UserSession
-from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.dispatch import receiver
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse, reverse_lazy
+from django.urls import reverse_lazy
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
-from unfold.widgets import BASE_INPUT_CLASSES
 
-from accounts.sign_in.adapters import turned_away
+from accounts.sign_in.entrance import JOINING, InOurShell
 from core.pages import shell
 
 log = logging.getLogger("accounts.sign_in")
 
-# Where the session says that its user wants to join the account with the provider's, and until when (Unix time).
-JOINING: Final = "sso_joining_until"
-
-
-class InOurShell:
-    """A view of allauth's with our template, in our look."""
-
-    title: Any
-    request: HttpRequest
-
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        found = super().get_context_data(**kwargs)  # type: ignore[misc]
-        for value in found.values():
-            if isinstance(value, forms.BaseForm):
-                _dress(value)
-        return shell(self.request, str(self.title), **found) | {"site_url": ""}  # there is no site to return to
-
-
-def _dress(form: forms.BaseForm) -> None:
-    for field in form.fields.values():
-        if not isinstance(field.widget, forms.CheckboxInput | forms.HiddenInput):
-            field.widget.attrs["class"] = " ".join(BASE_INPUT_CLASSES)
-            field.widget.attrs.pop("placeholder", None)  # it says what the label says
-
-
-# --- Coming in ------------------------------------------------------------------------------------------------------
-
-
-class SignInForm(LoginForm):
-    def add_prefix(self, field_name: str) -> str:
-        # As Django and browsers know it.
-        return str(super().add_prefix("username" if field_name == "login" else field_name))
-
-
-class SignIn(InOurShell, LoginView):
-    """`/login/`"""
-
-    title = _("Log in")
-    form_class = SignInForm
-    template_name = "registration/login.html"
-
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        single = bool(settings.OIDC_URL)
-        # With single sign-on alone the form is one click away: for the day when the provider is down.
-        emergency = settings.OIDC_ONLY and not (self.request.method == "POST" or "password" in self.request.GET)
-        return super().get_context_data(**kwargs) | {
-            "single": settings.OIDC_NAME if single else "",
-            "sso_url": self.passthrough_next_url(reverse("sso")),
-            "by_password": not emergency,
-        }
+# --- The second step -----------------------------------------------------------------------------------------------
 
 
 class SecondStep(InOurShell, AuthenticateView):
@@ -106,58 +59,14 @@ class SecondStep(InOurShell, AuthenticateView):
         return found | {"has_passkey": "webauthn" in types, "has_code": types != {"webauthn"}}
 
 
+@receiver(authentication_failed)
+def refused(request: HttpRequest, user: Any, **_: Any) -> None:
+    name, client = user.get_username(), request.META.get("REMOTE_ADDR", "")
+    log.warning("The second factor of %s was wrong", name, extra={"user": name, "client": client})
+
+
 class ByPasskey(LoginWebAuthnView):
     """`/login/passkey/`: a script asks for a challenge and sends back what the device signed."""
-
-
-def too_many(request: HttpRequest) -> HttpResponse:
-    """429 of the pages whose limit is allauth's; all of these count for a minute."""
-    title = gettext("Too many attempts")
-    answer = render(request, "accounts/too_many.html", shell(request, title, site_url=""), status=429)
-    answer["Retry-After"] = "60"
-    return answer
-
-
-def admin_login(request: HttpRequest) -> HttpResponse:
-    """The admin's own page of that kind would ask for nothing but the password."""
-    if request.user.is_authenticated:  # and may not enter: to sign in once more would lead in a circle
-        return render(request, "accounts/no_admin.html", shell(request, gettext("Not allowed")), status=403)
-    answer = redirect("login")
-    answer["Location"] += f"?{request.GET.urlencode()}" if request.GET else ""
-    return answer
-
-
-@require_safe
-@never_cache
-def single_sign_on(request: HttpRequest) -> HttpResponse:
-    """`/login/sso/`: off to the provider. To join an account only for who has just asked for it on our page."""
-    if not settings.OIDC_URL:
-        raise Http404
-    joining = request.GET.get("process", "login") != "login"
-    if joining and time.time() > request.session.pop(JOINING, 0):
-        return redirect("account-sso")
-    return _with_provider(request, "start")
-
-
-@require_safe
-@never_cache
-def sso_callback(request: HttpRequest) -> HttpResponse:
-    """`/login/sso/callback/`: back from the provider."""
-    if not settings.OIDC_URL:
-        raise Http404
-    return _with_provider(request, "callback")
-
-
-def _with_provider(request: HttpRequest, verb: str) -> HttpResponse:
-    from accounts.sign_in import provider  # megabytes that nobody needs without single sign-on
-
-    try:
-        answer: HttpResponse = getattr(provider, verb)(request)
-    except provider.ProviderError as error:
-        log.warning("Sign-in with %s failed: %s", settings.OIDC_NAME, error, extra={"provider": settings.OIDC_URL})
-        sentence = gettext("%(provider)s does not answer as it should. Try again; the log says why.")
-        return turned_away(request, "", sentence % {"provider": settings.OIDC_NAME})
-    return answer
 
 
 # --- Your account ---------------------------------------------------------------------------------------------------
@@ -214,6 +123,18 @@ def join(request: HttpRequest) -> HttpResponse:
     title = gettext("Single sign-on")
     context = shell(request, title, single=settings.OIDC_NAME, asked=request.method == "POST")
     return render(request, "accounts/join.html", context)
+
+
+@receiver(authenticator_added)
+def added(user: Any, authenticator: Any, **_: Any) -> None:
+    name = user.get_username()
+    log.info("%s added a second factor: %s", name, authenticator.type, extra={"user": name})
+
+
+@receiver(authenticator_removed)
+def removed(user: Any, authenticator: Any, **_: Any) -> None:
+    name = user.get_username()
+    log.warning("%s removed a second factor: %s", name, authenticator.type, extra={"user": name})
 
 
 class Confirm(InOurShell, ReauthenticateView):

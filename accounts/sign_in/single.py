@@ -55,7 +55,8 @@ class SingleSignOn(DefaultSocialAccountAdapter):
         said = str(exception or request.GET.get("error_description") or request.GET.get("error") or error)[:300]
         log.warning("Sign-in with %s failed: %s", settings.OIDC_NAME, said, extra={"provider": settings.OIDC_URL})
         sentence = gettext("Signing in with %(provider)s did not work. Try again; the log says why.")
-        raise ImmediateHttpResponse(turned_away(request, "", sentence % {"provider": settings.OIDC_NAME}))
+        sentence %= {"provider": settings.OIDC_NAME}
+        raise ImmediateHttpResponse(turned_away(request, f"somebody at {settings.OIDC_NAME}", sentence))
 
 
 def _has_rights_of_its_own(user: User | None) -> bool:

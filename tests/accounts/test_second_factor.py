@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value, yield_hotp_counters_from_time
+from allauth.mfa.webauthn.internal import auth
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
@@ -59,15 +60,18 @@ def set_up(client: Client) -> tuple[str, list[str]]:
     return found[1], re.findall(r"^(?:.*>)?(\d{8})$", text_of(client.get("/account/codes/")), re.MULTILINE)
 
 
-def test_a_code_is_asked_for_after_the_password(client: Client) -> None:
+def test_a_code_is_asked_for_after_the_password(client: Client, caplog: pytest.LogCaptureFixture) -> None:
     secret, _ = set_up(client)
     later = Client()
 
     assert sign_in(later)["Location"] == "/login/code/"
     assert later.get("/account/").status_code == 302
+    caplog.clear()
     assert "This is not right, or was used already" in text_of(later.post("/login/code/", {"code": "000000"}))
     assert later.post("/login/code/", {"code": codes_of(secret)[2]})["Location"] == "/services/"
     assert later.get("/account/").status_code == 200
+    said = [line.getMessage() for line in caplog.records if line.name == "accounts.sign_in"]
+    assert said == ["The second factor of alice was wrong", "alice signed in"]
 
 
 def test_a_code_is_good_once(client: Client) -> None:
@@ -220,6 +224,23 @@ def test_an_account_is_for_its_owner(path: str, settings: Any) -> None:
     settings.OIDC_URL = "https://sso.example.org"
 
     assert Client().get(path)["Location"].startswith("/login/?next=")
+
+
+@pytest.mark.parametrize("path", ["/account/", "/account/password/", "/account/app/remove/", "/account/codes/new/",
+    "/account/passkeys/add/", "/account/passkeys/{}/", "/account/passkeys/{}/remove/", "/account/sso/",
+    "/account/confirm/", "/account/confirm/code/", "/account/confirm/passkey/"])  # fmt: skip
+def test_each_page_is_in_our_look(client: Client, alice: User, settings: Any, path: str) -> None:
+    settings.OIDC_URL = "https://sso.example.org"
+    set_up(client)
+    data = {"name": "Phone", "credential": {}}
+    passkey = Authenticator.objects.create(user=alice, type=Authenticator.Type.WEBAUTHN, data=data)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(auth, "get_credentials", lambda _: [])
+        answer = client.get(path.format(passkey.pk))
+
+    assert answer.status_code == 200
+    assert 'id="logout-form"' in text_of(answer)
+    assert re.findall(r'<script(?![^>]* src=)(?! id="[\w-]+" type="application/json")', text_of(answer)) == []
 
 
 def test_nobody_touches_somebody_elses_passkey(client: Client) -> None:

@@ -38,12 +38,13 @@ def fail_until_refused(**more: Any) -> None:
         assert "correct username and password" in text_of(attempt(Client(), **more))
 
 
-def test_after_five_failures_a_name_must_wait_and_is_told_how_long() -> None:
+def test_after_five_failures_a_name_must_wait_and_is_told_how_long(caplog: pytest.LogCaptureFixture) -> None:
     fail_until_refused()
 
     page = text_of(attempt(Client(), password="secret", REMOTE_ADDR="192.0.2.7"))
 
     assert "Too many failed attempts. Try again in 5 minutes." in page
+    assert "Sign-in as alice was held up: too many failed" in caplog.messages
 
 
 def test_other_names_are_not_held_up_by_it() -> None:
@@ -136,3 +137,8 @@ def test_what_others_write_to_redis_is_not_run(redis_client: redis.Redis) -> Non
 
     with pytest.raises(UnicodeDecodeError):
         cache.get("trap")
+
+
+def test_to_clear_it_would_clear_the_streams_too() -> None:
+    with pytest.raises(NotImplementedError, match="log streams"):
+        cache.clear()

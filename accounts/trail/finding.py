@@ -78,7 +78,9 @@ def position(params: QueryDict) -> int:
 
 
 def entries(wanted: Wanted, before: int = ID_MAX) -> QuerySet[LogEntry]:
-    found = LogEntry.objects.filter(pk__lt=before).select_related("content_type", "actor").order_by("-pk")
+    found: QuerySet[LogEntry] = (
+        LogEntry.objects.filter(pk__lt=before).select_related("content_type", "actor").order_by("-pk")
+    )
     if wanted.who:
         found = found.filter(Q(actor__username=wanted.who) | Q(additional_data__by=wanted.who))
     if wanted.kind:

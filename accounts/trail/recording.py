@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC
 from typing import Any, Final, TypeVar, cast
 
+from auditlog.cid import get_cid
 from auditlog.diff import model_instance_diff
 from auditlog.models import LogEntry
 from auditlog.registry import auditlog
@@ -100,6 +101,7 @@ def complete(entry: LogEntry, actor: acting.Actor) -> None:
         entry.actor = cast("Any", actor.user)
         entry.actor_email = getattr(actor.user, "email", "") or None
     entry.remote_addr = actor.address or None
+    entry.cid = entry.cid or get_cid()
     entry.object_repr = without_secrets(str(entry.object_repr))[:REPR_MAX]
     if isinstance(entry.changes, dict):
         entry.changes = {name: _hidden(change) for name, change in entry.changes.items() if not _is_same(change)}
@@ -153,7 +155,9 @@ def _bounded(value: str | int) -> str | int:
 def update(rows: models.QuerySet[Row, Any], told: Mapping[str, Any], untold: Mapping[str, Any] = {}) -> int:
     """As `QuerySet.update`, with an entry for each row of which `told` changes something."""
     before = list(rows.order_by())
-    changed = rows.model._default_manager.filter(pk__in=[row.pk for row in before]).update(**told, **untold)
+    changed = rows.update(**told, **untold)
+    if not changed:  # somebody else was faster
+        return 0
     entries = []
     for row in before:
         changes = {name: [str(getattr(row, name)), str(new)] for name, new in told.items() if getattr(row, name) != new}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
 from auditlog.models import LogEntry
 from django.apps import apps
 from django.contrib.auth.models import User
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
@@ -83,14 +83,14 @@ def exported(request: HttpRequest) -> HttpResponse:
     chosen = export.FORMATS[name]
     if request.method == "GET":
         recording.event("trail_export", LogEntry, "audit trail", format=name, view=request.GET.urlencode()[:1_000])
-        response = StreamingHttpResponse(export.parts(wanted, chosen))
+        response: HttpResponseBase = StreamingHttpResponse(export.parts(wanted, chosen))
     else:
         response = HttpResponse()
     response["Content-Type"] = chosen.content_type
     file = f"pharos-audit-trail_{timezone.now():%Y%m%dT%H%M%SZ}.{name}"
     response["Content-Disposition"] = f'attachment; filename="{file}"'
     response["X-Accel-Buffering"] = "no"  # nginx would write it to its disk first
-    return response
+    return cast("HttpResponse", response)
 
 
 def _refused(sentence: str) -> HttpResponse:

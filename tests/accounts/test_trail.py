@@ -192,6 +192,7 @@ def test_sign_ins_and_sign_outs_and_failures_are_entries(client: Client) -> None
     client.post("/logout/")
     assert events() == ["sign_in_failed", "sign_in", "sign_out"]
     failed, came, _ = entries(action=recording.EVENT)
+    assert came.cid
     assert (failed.object_repr, failed.remote_addr, failed.actor) == ("anna", "192.0.2.1", None)
     assert (came.actor, came.object_id, came.remote_addr) == (anna, anna.pk, "192.0.2.1")
 

@@ -18,7 +18,7 @@ MORE: Final = ("account.EmailAddress", "mfa.Authenticator", "socialaccount.Socia
 # What machines write, in numbers; incidents have a history of their own, with everything that people do to them.
 NOT_FOLLOWED: Final = frozenset(
     {
-        "auth.Permission",
+        "auth.Permission", "accounts.RoleGrant",
         "logs.LogBlock", "logs.LogBlockGrams", "logs.LogCommit", "logs.DeadLetter", "logs.StoreEvent",
         "logs.ArchivedDay",
         "services.CheckResult", "services.CheckHour", "services.StatusChange", "services.Container",

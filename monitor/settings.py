@@ -410,4 +410,4 @@ UNFOLD = {
     },
 }
 
-CONTENT_SECURITY_POLICY = content_policy(https=HTTPS, posted_to=globals().get("OIDC_URL", ""))
+CONTENT_SECURITY_POLICY = content_policy(https=HTTPS, posted_to=OIDC_URL)

@@ -209,14 +209,15 @@ def test_a_sign_in_from_a_strange_address_is_a_warning(caplog: pytest.LogCapture
 def test_many_failures_are_said_once_and_fill_no_table(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("accounts.signals.RECORDED_MAX", 7)
+    monkeypatch.setattr("accounts.signals.MANY", 3)
+    monkeypatch.setattr("accounts.signals.RECORDED_MAX", 4)
     caplog.set_level(logging.WARNING, "accounts.sign_in")
-    for number in range(9):
+    for number in range(5):
         sign_in("root", f"guess {number}")
-    assert events() == ["sign_in_failed"] * 7
+    assert events() == ["sign_in_failed"] * 4
     said = [each.getMessage() for each in caplog.records]
-    assert said.count("5 sign-ins as root failed within 10 minutes") == 1
-    assert said.count("5 sign-ins from 192.0.2.1 failed within 10 minutes") == 1
+    assert said.count("3 sign-ins as root failed within 10 minutes") == 1
+    assert said.count("3 sign-ins from 192.0.2.1 failed within 10 minutes") == 1
 
 
 # --- Keys ------------------------------------------------------------------------------------------------------------

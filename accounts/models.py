@@ -96,3 +96,6 @@ class RoleGrant(models.Model):
 
     def __str__(self) -> str:
         return f"{self.role}: {self.permission}"
+
+
+from accounts.preferences import Preferences  # noqa: E402, F401 - a model is known when its application is

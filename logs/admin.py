@@ -277,7 +277,7 @@ class RetentionRuleAdmin(ModelAdmin):  # type: ignore[misc]
     @admin.display(description=_("what holds now"))
     def meaning(self, rule: RetentionRule) -> str:
         """With the service's other rule and the defaults taken into account; for a new rule, what it goes before."""
-        default = retention.defaults()
+        default = retention.defaults(RetentionRule.objects.filter(service=retention.EVERY))
         own = retention.policies(RetentionRule.objects.filter(service=rule.service), default) if rule.pk else {}
         return retention.meaning(rule.service if own else "", own.get(rule.service, default))
 

@@ -103,7 +103,7 @@ def waiting(request: HttpRequest, slug: str) -> HttpResponse:
     since = request.GET.get("since", "")
     began = int(since) if since.isascii() and since.isdigit() and len(since) < 19 else clock.now()
     text = client.query.format(service=query.term("service", service))
-    first = _first_line(text, began)
+    first = first_line(text, began)
     context: dict[str, Any] = {
         "client": client,
         "first": first,
@@ -123,7 +123,7 @@ def waiting(request: HttpRequest, slug: str) -> HttpResponse:
     return render(request, "logs/connect.html#waiting", context)
 
 
-def _first_line(text: str, began: int) -> LogRecord | None:
+def first_line(text: str, began: int) -> LogRecord | None:
     """The first line of a query that reached us after `began`, whatever its own clock says within an hour."""
     node = query.parse(text)
     found = log_stores["default"].search(node, start=began - SPREAD, limit=LOOKED_AT, deadline=SECONDS)

@@ -29,6 +29,7 @@ OTHER_LEVELS: Final = frozenset(Level) - DEBUG_LEVELS
 DROP_TO: Final = 95  # percent of the disk budget
 DROPPED: Final = "dropped"  # kinds of a StoreEvent
 HELD: Final = "held"
+EVERY: Final = "*"  # as the service of a rule: every service without one of its own
 EVENTS_KEPT: Final = 100
 NAMED: Final = 3  # services in one sentence
 
@@ -63,19 +64,21 @@ class Deletion(msgspec.Struct, frozen=True):
 # --- By age -------------------------------------------------------------------------------------------------------
 
 
-def defaults() -> Policy:
-    """What holds for services without a rule.
+def defaults(rules: Iterable[RetentionRule] = ()) -> Policy:
+    """What holds for services without a rule: the settings, unless a rule for every service says otherwise.
 
     Who shortens the one number expects no line to stay longer than that: debug lines never outlive the others.
     """
-    days, debug_days = settings.LOG_RETENTION_DAYS, settings.LOG_RETENTION_DEBUG_DAYS
+    own = {rule.lines: rule.days for rule in rules if rule.service == EVERY}
+    days = own.get(RetentionRule.Lines.ALL, settings.LOG_RETENTION_DAYS)
+    debug_days = own.get(RetentionRule.Lines.DEBUG, settings.LOG_RETENTION_DEBUG_DAYS)
     return Policy(days, min(days, debug_days) if days else debug_days)
 
 
 def policies(rules: Iterable[RetentionRule], default: Policy) -> dict[str, Policy]:
     """The policy of each service that has a rule. The rule that says more about a line decides on it."""
     days: dict[str, dict[str, int]] = defaultdict(dict)
-    for rule in rules:
+    for rule in (rule for rule in rules if rule.service != EVERY):
         days[rule.service][rule.lines] = rule.days
     every, debug = RetentionRule.Lines.ALL, RetentionRule.Lines.DEBUG
     return {
@@ -145,7 +148,8 @@ def retain(store: BaseLogStore, budget: float, now: int) -> int:
 
     What the archive is still to get stays, but for the disk budget; so do days that were restored from it.
     """
-    deletions = plan(RetentionRule.objects.all(), defaults(), now)
+    rules = list(RetentionRule.objects.all())
+    deletions = plan(rules, defaults(rules), now)
     first = archive.first_missing(store, now) if settings.LOG_ARCHIVE_URL else None
     if first is not None:
         deletions = hold(deletions, first)

@@ -212,8 +212,9 @@ def page(request: HttpRequest) -> HttpResponse:
 
 def _kept() -> list[str]:
     """Retention in sentences: the defaults, then each service with a rule."""
-    default = retention.defaults()
-    own = retention.policies(RetentionRule.objects.all(), default)
+    rules = list(RetentionRule.objects.all())
+    default = retention.defaults(rules)
+    own = retention.policies(rules, default)
     return [
         retention.meaning("", default),
         *(retention.meaning(service, policy) for service, policy in sorted(own.items())),

@@ -16,6 +16,7 @@ from django.db import transaction
 
 from accounts import keys
 from accounts.models import ApiKey, Scope
+from accounts.preferences import Preferences
 
 ADMIN = "admin"
 # Without the characters that are mistaken for one another when read aloud or copied by hand.
@@ -42,7 +43,7 @@ def _make_admin() -> str | None:
     if users.objects.exists():
         return None
     password = settings.ADMIN_PASSWORD or readable_secret()
-    users.objects.create_superuser(ADMIN, "", password)
+    Preferences.objects.create(user=users.objects.create_superuser(ADMIN, "", password), first_steps=True)
     return password
 
 

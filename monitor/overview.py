@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from django.http import HttpRequest, HttpResponse, QueryDict
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from accounts.preferences import FIRST_STEPS
 from accounts.roles import ENTER_ADMIN
 from alerts import channels, incident_list
 from core import clock
@@ -64,6 +65,8 @@ OWN_PARTS: Final = {"Database": "database", "Cache": "redis"}
 @never_cache
 @requires(*LOOKS)
 def overview(request: HttpRequest) -> HttpResponse:
+    if request.session.pop(FIRST_STEPS, False):
+        return redirect("first-steps")
     rights = rights_of(request.user, PERMISSIONS)
     live = fragments(rights)
     context = {

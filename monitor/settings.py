@@ -246,6 +246,11 @@ STATIC_URL = "static/"
 STATIC_COLLECTED = env.text("PHAROS_STATIC_DIR")
 STATIC_ROOT = Path(STATIC_COLLECTED or DATA_DIR / "static").absolute()
 STATICFILES_DIRS = [BASE_DIR / "static"]
+# Beside each text file its packed twin, which is what browsers get.
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "servestatic.storage.CompressedStaticFilesStorage"},
+}
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "overview"
 LOGOUT_REDIRECT_URL = "login"

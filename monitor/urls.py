@@ -7,7 +7,7 @@ from django.urls import include, path
 from accounts.trail import views as trail
 from alerts import incident_api
 from logs import api
-from monitor import doctor_page, health, metrics, overview, service_lines
+from monitor import doctor_page, first_steps, health, metrics, overview, service_lines, time_zone
 from services import api as services_api
 from services import container_api
 
@@ -25,6 +25,10 @@ handler403 = "core.pages.refused"
 urlpatterns = [
     path("", overview.overview, name="overview"),
     path("status/", overview.status, name="status"),
+    path("first-steps/", first_steps.page, name="first-steps"),
+    path("first-steps/begun/", first_steps.begun, name="first-steps-begun"),
+    path("first-steps/waiting/", first_steps.waiting, name="first-steps-waiting"),
+    path("account/time-zone/", time_zone.page, name="time-zone"),
     path("logs/", include("logs.urls")),
     path("services/", include("services.urls")),
     path("services/<int:pk>/lines/", service_lines.lines, name="service-lines"),

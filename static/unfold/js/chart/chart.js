@@ -1,0 +1,1 @@
+/* Instead of the Chart.js that unfold loads on every page: our charts are ECharts. */

@@ -31,7 +31,7 @@ from unfold.widgets import (
 )
 
 from accounts import keys, roles
-from accounts.models import ApiKey, OldSecret, Scope
+from accounts.models import ApiKey, OldSecret, Scope, TeamService
 from accounts.names import LENGTH_MAX, NAMES_MAX
 from core.pages import shell
 
@@ -109,6 +109,23 @@ class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]
 
     def has_delete_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
         return bool(super().has_delete_permission(request, obj)) and (obj is None or obj.name not in roles.NAMES)
+
+
+@admin.register(TeamService)
+class TeamServiceAdmin(ModelAdmin):  # type: ignore[misc]
+    """Which teams see which services."""
+
+    list_display = ["pattern", "teams"]
+    search_fields = ["pattern", "groups__name"]
+    filter_horizontal = ["groups"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[TeamService]:
+        found: QuerySet[TeamService] = super().get_queryset(request)
+        return found.prefetch_related("groups")
+
+    @admin.display(description=_("teams"))
+    def teams(self, row: TeamService) -> str:
+        return ", ".join(group.name for group in row.groups.all()) or str(_("nobody"))
 
 
 class ServicesField(forms.CharField):

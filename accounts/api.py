@@ -10,7 +10,7 @@ import msgspec
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
-from accounts import acting, key_use, keys
+from accounts import acting, key_use, keys, visibility
 from accounts.models import Scope
 from core.parameters import ParameterError
 
@@ -31,6 +31,10 @@ def refusal(request: HttpRequest, user: Any, permission: str, to_do: str) -> Htt
     if not user.is_authenticated:
         return _unauthorized("expected a session or an API key: Authorization: Bearer <key>")
     return json_response({"error": f"your account lacks the permission to {to_do}"}, 403)
+
+
+def key_given(request: HttpRequest) -> bool:
+    return bool(_given(request))
 
 
 def _given(request: HttpRequest) -> str:
@@ -62,6 +66,11 @@ def _key_refusal(request: HttpRequest, plain: str, scope: Scope) -> HttpResponse
     if not access.allows(scope):
         key_use.refused(plain, address, f"lacks the scope {scope.value}")
         return json_response({"error": f"the key {access.name!r} lacks the scope {scope.value}"}, 403)
+    if access.services and scope != Scope.INGEST:
+        match = request.resolver_match
+        if match is None or not visibility.is_filtered(match):
+            return json_response({"error": f"this shows all services, and the key {access.name!r} is for some"}, 403)
+    visibility.show_to_key(access)
     return None
 
 

@@ -9,10 +9,11 @@ class AccountsConfig(AppConfig):
     default = True
 
     def ready(self) -> None:
-        from accounts import checks, roles, signals  # noqa: F401 - registered by import
+        from accounts import checks, roles, signals, visibility  # noqa: F401 - registered by import
 
         # After Django's own receiver, which makes the permissions.
         post_migrate.connect(roles.grant, dispatch_uid="accounts.roles.grant")
+        visibility.connect()
 
 
 class AdminConfig(SimpleAdminConfig):

@@ -41,8 +41,6 @@ class Access(msgspec.Struct, frozen=True):
     only_service: str = ""  # the one that it is for, if there are not several
 
     def allows(self, scope: Scope) -> bool:
-        if self.services and scope != Scope.INGEST:
-            return False  # readers can't be limited yet
         return scope in self.scopes or Scope.ADMIN in self.scopes
 
 

@@ -1,15 +1,16 @@
-"""Who may do what: API keys. People are Django's users and groups."""
+"""Who may do what: API keys, and which teams see which services. People are Django's users, teams its groups."""
 
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from typing import ClassVar
 
+from django.contrib.auth.models import Group
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts.names import valid_patterns
+from accounts.names import LENGTH_MAX, valid_pattern, valid_patterns
 from core.kept import Kept
 
 
@@ -96,6 +97,29 @@ class RoleGrant(models.Model):
 
     def __str__(self) -> str:
         return f"{self.role}: {self.permission}"
+
+
+class TeamService(models.Model):
+    """Services that not everybody sees. Read by `accounts.visibility`."""
+
+    pattern = models.CharField(
+        _("service"),
+        max_length=LENGTH_MAX,
+        unique=True,
+        validators=[valid_pattern],
+        help_text=_("checkout, or shop-* for all that begin so; services that only have lines, too."),
+    )
+    groups: models.ManyToManyField[Group, models.Model] = models.ManyToManyField(
+        Group, blank=True, related_name="+", verbose_name=_("teams"), help_text=_("Who sees them. None: nobody.")
+    )
+
+    class Meta:
+        verbose_name = _("team's service")
+        ordering = ["pattern"]
+        permissions = [("see_everything", _("Can see the services of all teams"))]
+
+    def __str__(self) -> str:
+        return self.pattern
 
 
 from accounts.preferences import Preferences  # noqa: E402, F401 - a model is known when its application is

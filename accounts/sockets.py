@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from accounts import acting, key_use, keys
+from accounts import acting, key_use, keys, visibility
 from accounts.models import Scope
+from accounts.visibility import Visible
 
 
 def may(scope: Mapping[str, Any], permission: str, with_key: Scope) -> bool:
@@ -26,3 +27,12 @@ def may(scope: Mapping[str, Any], permission: str, with_key: Scope) -> bool:
 
 def _address(scope: Mapping[str, Any]) -> str:
     return acting.known_address((scope.get("client") or [""])[0])
+
+
+def visible(scope: Mapping[str, Any]) -> Visible:
+    """What somebody whom `may` lets in sees."""
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    if plain := keys.given(headers.get("authorization", ""), headers):
+        access = keys.find(plain)
+        return visibility.of_key(access) if access else visibility.NOTHING
+    return visibility.of(scope.get("user"))

@@ -15,7 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from accounts.roles import ENTER_ADMIN
-from alerts import quiet
+from alerts import quiet, visible
 from alerts.models import Alert
 from alerts.models.alerts import State
 from alerts.quiet import Quiet
@@ -96,7 +96,7 @@ class _Found(msgspec.Struct, frozen=True):
 
 
 def _found(wanted: Wanted) -> _Found:
-    active = Alert.objects.all()
+    active = visible.alerts(Alert.objects.all())
     for word in wanted.q.split():
         active = active.filter(Q(labels__icontains=word) | Q(annotations__icontains=word))
     if wanted.severity:
@@ -113,7 +113,7 @@ def _found(wanted: Wanted) -> _Found:
     everything = [*by_state[State.FIRING], *by_state[State.PENDING], *kept_quiet]
     chosen = by_state[wanted.state] if wanted.state else everything
     rows = _read(Alert.objects.select_related("rule"), chosen[:ROWS_MAX])
-    sources = _read(Alert.objects.all(), {_source(why.get(pk, Quiet())) for pk in rows})
+    sources = _read(visible.alerts(Alert.objects.all()), {_source(why.get(pk, Quiet())) for pk in rows})
     counts = {state: len(pks) for state, pks in by_state.items()}
     counts[State.FIRING] += unknown
     total = counts[wanted.state] if wanted.state else len(everything) + unknown
@@ -123,7 +123,7 @@ def _found(wanted: Wanted) -> _Found:
 def _read(alerts: QuerySet[Alert], pks: Iterable[int]) -> dict[int, Alert]:
     """In that order; one that was deleted meanwhile is left out."""
     found = alerts.select_related("incident").in_bulk(list(pks))
-    return {pk: found[pk] for pk in pks if pk in found}
+    return {pk: visible.alert_without_hidden(found[pk]) for pk in pks if pk in found}
 
 
 def _source(why: Quiet) -> int:

@@ -6,13 +6,14 @@ from typing import ClassVar
 
 from django.http import QueryDict
 
+from accounts.live_pages import TeamLivePage
 from alerts import alert_views, incident_page, incident_views, live
-from core.fragments import Fragments, LivePage
+from core.fragments import Fragments
 
 
-class _Alerts(LivePage):
+class _Alerts(TeamLivePage):
     groups: ClassVar[list[str]] = [live.GROUP]
-    alerts_changed = LivePage.tell
+    alerts_changed = TeamLivePage.tell
 
 
 class IncidentsConsumer(_Alerts):

@@ -11,6 +11,8 @@ from django.http import QueryDict
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
+from accounts import visibility
+from alerts import visible
 from alerts.evidence.lines import records
 from alerts.models import AlertRule, Evidence, Incident
 from core import clock
@@ -55,11 +57,19 @@ _kept: dict[Hashable, Taken] = {}
 def of(incident: Incident, *, reads: bool) -> Taken:
     """With `reads`, log lines included. Drawn once: it is frozen."""
     stamps = tuple(incident.evidence.order_by("kind").values_list("kind", "taken_at"))
-    key = (incident.pk, incident.rule_id, stamps, reads, timezone.get_current_timezone_name(), timezone.localdate())
+    key = (
+        visibility.current(),
+        incident.pk,
+        incident.rule_id,
+        stamps,
+        reads,
+        timezone.get_current_timezone_name(),
+        timezone.localdate(),
+    )
     if key not in _kept:
         while len(_kept) >= KEPT_MAX:
             _kept.pop(next(iter(_kept)), None)
-        _kept[key] = _of(incident, {each.kind: each for each in incident.evidence.all()}, reads)
+        _kept[key] = _of(incident, {each.kind: visible.evidence(each) for each in incident.evidence.all()}, reads)
     return _kept[key]
 
 

@@ -18,7 +18,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from accounts import api
 from accounts.api import json_response
 from alerts import incidents as verbs
-from alerts import mtt, similar
+from alerts import mtt, similar, visible
 from alerts.events import VerbError
 from alerts.evidence.lines import records
 from alerts.models import Alert, Delivery, Evidence, Incident, IncidentEvent
@@ -56,7 +56,7 @@ def incidents(request: HttpRequest) -> HttpResponse:
 
 def _filtered(params: QueryDict) -> QuerySet[Incident]:
     """Raises ParameterError."""
-    found = Incident.objects.all()
+    found = visible.incidents(Incident.objects.all())
     if statuses := choices(params, "status", Status.values):
         found = found.filter(status__in=statuses)
     if severities := choices(params, "severity", Severity.values):
@@ -79,17 +79,17 @@ def _whole(found: QuerySet[Incident]) -> QuerySet[Incident]:
 
 @for_readers
 def incident(request: HttpRequest, pk: int) -> HttpResponse:
-    found = _whole(Incident.objects.filter(pk=pk)).first()
+    found = _whole(visible.incidents(Incident.objects.filter(pk=pk))).first()
     if found is None:
         return not_found(pk)
     deliveries = found.deliveries.select_related("channel__receiver").order_by("-created_at", "-pk")
     return json_response(
         {
             **_brief(found),
-            "alerts": [_alert(each) for each in found.alerts.all()[:ROWS_MAX]],
-            "events": [_event(each) for each in found.events.all()[:EVENTS_MAX]],
+            "alerts": [_alert(visible.alert_without_hidden(each)) for each in found.alerts.all()[:ROWS_MAX]],
+            "events": [_event(visible.event_without_hidden(each)) for each in found.events.all()[:EVENTS_MAX]],
             "deliveries": [_delivery(each) for each in deliveries[:ROWS_MAX]],
-            "similar": [_ended(each) for each in similar.before(found)[:SIMILAR_MAX]],
+            "similar": [_ended(each) for each in visible.incidents(similar.before(found))[:SIMILAR_MAX]],
         }
     )
 
@@ -103,9 +103,10 @@ def evidence(request: HttpRequest, pk: int) -> HttpResponse:
     """It has log lines: a session needs the right to read them, too."""
     if answer := api.refusal(request, request.user, READ_LINES, "read logs"):
         return answer
-    if not Incident.objects.filter(pk=pk).exists():
+    if not visible.incidents(Incident.objects.filter(pk=pk)).exists():
         return not_found(pk)
-    return json_response({"evidence": [_taken(each) for each in Evidence.objects.filter(incident=pk).order_by("kind")]})
+    found = map(visible.evidence, Evidence.objects.filter(incident=pk).order_by("kind"))
+    return json_response({"evidence": [_taken(each) for each in found]})
 
 
 def _taken(found: Evidence) -> dict[str, Any]:
@@ -157,6 +158,7 @@ def _seconds(span: timedelta | None) -> float | None:
 
 
 def _brief(found: Incident) -> dict[str, Any]:
+    found = visible.without_hidden(found)
     return {
         "id": found.pk,
         "title": found.title,
@@ -215,6 +217,7 @@ def _delivery(found: Delivery) -> dict[str, Any]:
 
 
 def _ended(found: Incident) -> dict[str, Any]:
+    found = visible.without_hidden(found)
     return {
         "id": found.pk,
         "title": found.title,
@@ -260,7 +263,7 @@ VERBS: Final[dict[str, tuple[Verb, Callable[..., bool]]]] = {
 
 @api.for_admin_keys
 def act(request: HttpRequest, pk: int, verb: str) -> HttpResponseBase:
-    found = _whole(Incident.objects.filter(pk=pk)).first()
+    found = _whole(visible.incidents(Incident.objects.filter(pk=pk))).first()
     if found is None:
         return not_found(pk)
     if verb not in VERBS:

@@ -12,6 +12,7 @@ from django.contrib.auth import get_user_model
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.http import QueryDict
 
+from alerts import visible
 from alerts.models import AlertRule, Incident
 from alerts.models.incidents import Status
 from alerts.severity import RANK, Severity
@@ -87,7 +88,7 @@ def look(wanted: Wanted, now: datetime) -> Listing:
 
 def active(most: int) -> Listing:
     """Those that are not over, at most `most` of them: open ones first, the worst first."""
-    unresolved = Incident.objects.exclude(status=Status.RESOLVED).order_by(RANK, "-opened_at", "-pk")
+    unresolved = visible.incidents(Incident.objects.exclude(status=Status.RESOLVED)).order_by(RANK, "-opened_at", "-pk")
     return _look(unresolved, [Status.OPEN, Status.ACKNOWLEDGED], 1, most)
 
 
@@ -109,11 +110,11 @@ def _rows(
         if start < counts[status] and len(rows) < most:
             rows |= {row.pk: row for row in related.filter(status=status)[start : start + most - len(rows)]}
         start = max(start - counts[status], 0)
-    return list(rows.values())
+    return [visible.without_hidden(row) for row in rows.values()]
 
 
 def _matching(wanted: Wanted, now: datetime) -> QuerySet[Incident]:
-    found = Incident.objects.order_by("-opened_at", "-pk")
+    found = visible.incidents(Incident.objects.order_by("-opened_at", "-pk"))
     for word in wanted.q.split():
         said = Q(title__icontains=word) | Q(summary__icontains=word)
         number = word.removeprefix("#")
@@ -137,7 +138,7 @@ def _matching(wanted: Wanted, now: datetime) -> QuerySet[Incident]:
 
 def choices() -> Choices:
     def names(model: Any, field: str, of: str) -> list[str]:
-        has = Exists(Incident.objects.filter(**{of: OuterRef("pk")}).order_by())
+        has = Exists(visible.incidents(Incident.objects.filter(**{of: OuterRef("pk")})).order_by())
         return list(model.objects.filter(has).order_by(field).values_list(field, flat=True)[:CHOICES_MAX])
 
     return Choices(
@@ -149,4 +150,4 @@ def choices() -> Choices:
 
 def open_count() -> int:
     """Those that nobody has acknowledged: the number in the sidebar."""
-    return Incident.objects.filter(status=Status.OPEN).order_by().count()
+    return visible.incidents(Incident.objects.filter(status=Status.OPEN)).order_by().count()

@@ -10,8 +10,9 @@ from django.http import Http404
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 
+from accounts import visibility
 from accounts.roles import ENTER_ADMIN
-from alerts import evidence_shown, explain, markdown, similar
+from alerts import evidence_shown, explain, markdown, similar, visible
 from alerts.models import Alert, Incident
 from alerts.models.alerts import State
 from alerts.models.deliveries import Outcome
@@ -40,7 +41,7 @@ TEMPLATE: Final = "alerts/incident.html"
 def incident(pk: int) -> Incident:
     """Raises Http404."""
     related = Incident.objects.select_related("rule", "service", "assignee", "acknowledged_by", "resolved_by")
-    return get_object_or_404(related, pk=pk)
+    return visible.without_hidden(get_object_or_404(visible.incidents(related), pk=pk))
 
 
 def live_fragments(pk: int, rights: frozenset[str]) -> Fragments:
@@ -84,7 +85,7 @@ def _alerts(incident: Incident) -> tuple[Sequence[Alert], dict[str, int]]:
     """Those that fire, the worst first, then those that ended last; and how many there are of each state."""
     found = incident.alerts.select_related("rule").order_by("state", RANK, "-active_at", "-pk")
     counted = incident.alerts.order_by().values_list("state").annotate(Count("pk"))
-    return list(found[:ALERTS_MAX]), dict(counted)
+    return [visible.alert_without_hidden(alert) for alert in found[:ALERTS_MAX]], dict(counted)
 
 
 def _add_alerts(live: Fragments, alerts: Sequence[Alert], counts: dict[str, int], shown: dict[str, Any]) -> None:
@@ -103,8 +104,8 @@ def _description(alerts: Sequence[Alert]) -> dict[str, Any]:
 
 
 def _why(alerts: Sequence[Alert]) -> dict[str, Any]:
-    """Of the worst alert that fires, or the one that ended last."""
-    if not alerts:
+    """Of the worst alert that fires, or the one that ended last. Others are named in it: for who sees all."""
+    if not alerts or visibility.current().limited:
         return {"explanation": None}
     found = explain.explain(alerts[0], timezone.now())
     return {"explanation": found, "several": len(alerts) > 1, "steps": [(step, _colour(step)) for step in found.steps]}
@@ -138,13 +139,13 @@ def _timeline(incident: Incident) -> list[tuple[str, dict[str, Any]]]:
     newest = list(incident.events.order_by("-at", "-pk")[:EVENTS_MAX])
     return [
         (f"event-{event.pk}", {"event": event, "colour": COLOURS.get(Verb(event.verb), "blue")})
-        for event in reversed(newest)
+        for event in map(visible.event_without_hidden, reversed(newest))
     ]
 
 
 def _similar(incident: Incident) -> list[tuple[str, dict[str, Any]]]:
     """Of the same alerts, or else of the same rule; the newest first."""
-    listed = similar.before(incident)[:SIMILAR_MAX]
+    listed = [visible.without_hidden(each) for each in visible.incidents(similar.before(incident))[:SIMILAR_MAX]]
     return [(f"similar-{each.pk}", {"each": each}) for each in listed] or [("no-similar", {"each": None})]
 
 

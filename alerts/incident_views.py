@@ -21,7 +21,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.roles import ENTER_ADMIN
-from alerts import incident_list, incident_page, incidents, silences
+from alerts import incident_list, incident_page, incidents, silences, visible
 from alerts.incident_list import Wanted
 from alerts.incidents import VerbError
 from alerts.matchers import Matcher
@@ -154,7 +154,7 @@ def acknowledge_some(request: HttpRequest) -> HttpResponse:
     wanted = {int(pk) for pk in request.POST.getlist("incident")[:BULK_MAX] if pk.isdecimal() and len(pk) < 19}
     late = [
         found
-        for found in Incident.objects.filter(pk__in=wanted).order_by("pk")
+        for found in visible.incidents(Incident.objects.filter(pk__in=wanted)).order_by("pk")
         if not incidents.acknowledge(found, by=_by(request), via=Via.PAGE)
     ]
     said = "" if wanted else "Expected at least one incident: tick those that you acknowledge."
@@ -204,7 +204,8 @@ def assign(request: HttpRequest, pk: int) -> HttpResponse:
 def tick(request: HttpRequest, pk: int) -> HttpResponse:
     """`step` is the number of a step of the runbook, `done` says whether it is."""
     step = incident_page.step(
-        get_object_or_404(Incident.objects.select_related("rule"), pk=pk), request.GET.get("step", "")
+        get_object_or_404(visible.incidents(Incident.objects.select_related("rule")), pk=pk),
+        request.GET.get("step", ""),
     )
     if step is None:
         return _answer(
@@ -219,7 +220,7 @@ def tick(request: HttpRequest, pk: int) -> HttpResponse:
 @requires(SILENCE)
 def silence(request: HttpRequest, pk: int) -> HttpResponse:
     """Alerts like those of this incident tell nobody for `hours`."""
-    found = get_object_or_404(Incident, pk=pk)
+    found = get_object_or_404(visible.incidents(Incident.objects.all()), pk=pk)
     hours = request.POST.get("hours", "")
     if hours not in map(str, HOURS):
         return _answer(request, f"Expected one of these numbers of hours: {', '.join(map(str, HOURS))}.", _address(pk))
@@ -240,7 +241,7 @@ def silenced_by(incident: Incident) -> list[str]:
 
 
 def _done(request: HttpRequest, pk: int, verb: Verb, act: Callable[..., bool], **what: Any) -> HttpResponse:
-    found = get_object_or_404(Incident, pk=pk)
+    found = get_object_or_404(visible.incidents(Incident.objects.all()), pk=pk)
     try:
         said = "" if act(found, by=_by(request), via=Via.PAGE, **what) else _too_late(found, verb)
     except VerbError as error:

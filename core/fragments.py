@@ -127,6 +127,7 @@ class LivePage(AsyncWebsocketConsumer):  # type: ignore[misc]
     rests: ClassVar[float] = 1.0  # seconds between two frames to one viewer, at least
     groups: ClassVar[list[str]]
     _task: asyncio.Task[None] | None = None
+    viewer: Hashable = None  # who share what is drawn, beside having the same rights
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -138,6 +139,13 @@ class LivePage(AsyncWebsocketConsumer):  # type: ignore[misc]
     def fragments(self, params: QueryDict) -> Fragments:
         """What the page is made of now, for `self.rights`. Runs in a thread, in the viewer's time zone."""
         raise NotImplementedError
+
+    def look_again(self) -> None:
+        """Finds out who the viewer is now. Runs in the thread of `fragments`, before each look."""
+
+    def shown(self, params: QueryDict) -> Fragments:
+        """`fragments`, for `self.viewer`."""
+        return self.fragments(params)
 
     async def connect(self) -> None:
         self.rights = await sync_to_async(rights_of)(self.scope.get("user"), self.permissions)
@@ -192,14 +200,15 @@ class LivePage(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     def _look(self, since: float) -> Fragments:
         """Viewers who see the same share what was found at `since` or later."""
-        key = (self.scope["path"], self.query, self.rights, self.zone.key)
-        if key in _kept and _kept[key][0] >= since:
-            return _kept[key][1]
-        began = time.monotonic()
         close_old_connections()
         try:
+            self.look_again()
+            key = (self.scope["path"], self.query, self.rights, self.viewer, self.zone.key)
+            if key in _kept and _kept[key][0] >= since:
+                return _kept[key][1]
+            began = time.monotonic()
             with timezone.override(self.zone):
-                found = self.fragments(QueryDict(self.query))
+                found = self.shown(QueryDict(self.query))
         finally:
             close_old_connections()
         _kept.pop(key, None)

@@ -6,7 +6,7 @@ Sending is `logs.edge`. Everything needs a session with the right to read logs, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
 
 import msgspec
@@ -14,7 +14,7 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
-from accounts import api
+from accounts import api, visibility
 from accounts.api import bad_parameter, json_response, wrong_method
 from accounts.trail import recording
 from core import clock
@@ -31,6 +31,7 @@ DEADLINE: Final = 5.0  # seconds that one question may take
 LIMIT_MAX: Final = 1_000
 BUCKETS_MAX: Final = 2_000
 KEEP_ALIVE: Final = 15.0
+VISIBLE_FOR: Final = 10.0  # as logs.consumers
 READ: Final = "logs.read_records"
 
 for_readers = api.for_readers(READ, "read logs")
@@ -172,20 +173,27 @@ async def stream(request: HttpRequest) -> HttpResponseBase:
     """Server-sent events: one record each, with an id from which a client that was cut off goes on."""
     if request.method != "GET":
         return wrong_method("GET")
-    if answer := await sync_to_async(refusal)(request, await request.auser()):
+    if answer := await sync_to_async(_turned_away)(request, await request.auser()):
         return answer
     try:
         found = parse_search(request.GET, now=clock.now(), period="")
         resume = _event_id(request.headers.get("last-event-id") or request.GET.get("last_event_id", ""))
     except SearchError as error:
         return bad_parameter(error)
-    response = StreamingHttpResponse(events(found, resume), content_type="text/event-stream")
+    response = StreamingHttpResponse(events(found, resume, _still(request)), content_type="text/event-stream")
     response["Cache-Control"] = "no-cache"
     response["X-Accel-Buffering"] = "no"  # nginx would hold lines back
     return response
 
 
+def _turned_away(request: HttpRequest, user: Any) -> HttpResponse | None:
+    answer = refusal(request, user)
+    visibility.current()  # here, for it may take a query
+    return answer
+
+
 Resume = tuple[int, tuple[int, int]]  # commit, position in it
+Still = Callable[[], Awaitable[bool]]
 
 
 def _event_id(value: str) -> Resume | None:
@@ -197,13 +205,36 @@ def _event_id(value: str) -> Resume | None:
     return int(commit), parse_position("Last-Event-ID", position)
 
 
-async def events(search: Search, resume: Resume | None) -> AsyncIterator[bytes]:
+def _still(request: HttpRequest) -> Still:
+    """Asks whether the viewer sees the same services as when he came."""
+    before = visibility.current()
+
+    def same() -> bool:
+        access = api.access_of(request)
+        if access is None and api.key_given(request):
+            return False
+        return (visibility.of_key(access) if access else visibility.of(request.user)) == before
+
+    return sync_to_async(same)
+
+
+async def _always() -> bool:
+    return True
+
+
+async def events(search: Search, resume: Resume | None, still: Still = _always) -> AsyncIterator[bytes]:
+    """Ends when `still` says so, which is asked now and then: the client comes again, with what it may see now."""
+    looked = asyncio.get_running_loop().time()
     commit, position = resume or (await live.feed().newest(), (0, 0))
     yield b": connected\n\n"
     silent_since = asyncio.get_running_loop().time()
     # A cut can fall inside a commit: its lines up to `position` have been seen.
     commit = commit - 1 if resume else commit
     async for seen in live.feed().follow(commit):
+        if asyncio.get_running_loop().time() - looked > VISIBLE_FOR:
+            looked = asyncio.get_running_loop().time()
+            if not await still():
+                return
         lines = [
             _event(number_, found)
             for number_, found in zip(seen.commits, seen.records, strict=True)

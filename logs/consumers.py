@@ -19,8 +19,9 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.http import QueryDict
 from django.utils.html import format_html
 
-from accounts import sockets
+from accounts import sockets, visibility
 from accounts.models import Scope
+from accounts.visibility import Visible
 from core import clock
 from core.timezone import zone_of
 from core.viewers import served
@@ -37,7 +38,8 @@ GROWTH: Final = 1.5  # at most so many times as many rows as in the frame before
 SEEN_WITHIN: Final = 5.0  # seconds after which an answer counts as lost
 STAND_EVERY: Final = 5.0  # seconds after which a client is told where it stands, without rows
 FIRST_MESSAGE: Final = 1.0  # seconds in which a client may say where it stands; else it begins with what is new
-NOT_ALLOWED, BAD_QUERY = 4403, 4400
+VISIBLE_FOR: Final = 10.0  # seconds after which it is looked whether the viewer may still see the same services
+NOT_ALLOWED, BAD_QUERY, COME_AGAIN = 4403, 4400, 1012
 
 
 class Said(msgspec.Struct):
@@ -49,6 +51,7 @@ class Said(msgspec.Struct):
 
 class LogsConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     search: Search
+    visible: Visible
     as_json = False
     _task: asyncio.Task[None] | None = None
     _rows = FRAME_ROWS  # as many as this page can take at once
@@ -65,8 +68,10 @@ class LogsConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         if not await sync_to_async(sockets.may)(self.scope, api.READ, Scope.READ):
             await self._turn_away(NOT_ALLOWED, "your session ended or lacks the right to read logs")
             return
+        self.visible = await sync_to_async(sockets.visible)(self.scope)
         try:
-            self.search = parse_search(params, now=clock.now())
+            with visibility.seen_as(self.visible):
+                self.search = parse_search(params, now=clock.now())
         except SearchError as error:
             await self._turn_away(BAD_QUERY, str(error))
             return
@@ -105,9 +110,14 @@ class LogsConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def _send_from(self, number: int) -> None:
         number = min(max(number, 0), await live.feed().newest())
-        told = time.monotonic()
+        told = looked = time.monotonic()
         async with served(self, "A live view of lines"):
             async for seen in live.feed().follow(number):
+                if time.monotonic() - looked > VISIBLE_FOR:
+                    looked = time.monotonic()
+                    if await sync_to_async(sockets.visible)(self.scope) != self.visible:
+                        await self.close(code=COME_AGAIN, reason="what you may see has changed")
+                        return
                 records = [record for record in seen.records if self._wanted(record)]
                 # A client whose filter matches nothing still learns how far it has seen.
                 if records or seen.skipped or (seen.newest > number and time.monotonic() - told > STAND_EVERY):

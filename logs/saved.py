@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.http import QueryDict
 
+from accounts import visibility
 from logs import query
 from logs.models import SavedQuery
 
@@ -27,10 +28,11 @@ class Menu(NamedTuple):
 
 
 def menu(user: Any) -> Menu:
-    found = list(visible_to(user).select_related("owner"))
+    found, visible = list(visible_to(user).select_related("owner")), visibility.current()
+    others = [saved for saved in found if saved.owner_id not in (None, user.pk)]
     return Menu(
         mine=[saved for saved in found if saved.owner_id and saved.owner_id == user.pk],
-        shared=[saved for saved in found if saved.owner_id not in (None, user.pk)],
+        shared=[each for each in others if not visible.mentions_hidden(f"{each.name} {each.text} {each.services}")],
         predefined=[saved for saved in found if saved.built_in],
     )
 

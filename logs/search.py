@@ -14,7 +14,7 @@ from django.http import QueryDict
 
 from core import clock
 from core.parameters import ParameterError, is_relative, relative
-from logs import query
+from logs import query, visible
 from logs.query import Node
 from logs.records import LEVELS, RecordError, parse_level, parse_timestamp
 
@@ -73,7 +73,9 @@ def _node(text: str, levels: tuple[str, ...], services: tuple[str, ...]) -> Node
     wanted = [level for level in map(parse_level, levels) if level is not None]
     chosen = query.Level(frozenset(wanted)) if wanted else query.Everything()
     fields = tuple(query.Field("service", query.Operator.EQUALS, service.casefold()) for service in services)
-    return query.all_of(node, chosen, query.any_of(*fields) if fields else query.Everything())
+    named = query.any_of(*fields) if fields else query.Everything()
+    # Also here, for what outlives a request or is no question to the store: exports, live views.
+    return query.all_of(node, chosen, named, visible.node())
 
 
 def _names(params: QueryDict, *keys: str) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from accounts import visibility
 from accounts.roles import ENTER_ADMIN
 from core import clock
 from core.pages import requires, shell
@@ -194,13 +195,14 @@ def page(request: HttpRequest) -> HttpResponse:
     usage = store.usage()
     found = report(store, usage)
     days, rows = by_service_and_day(usage, [each.service for each in found.services], clock.now())
+    limited = visibility.current().limited
     context = {
         "report": found,
         "services": [(each, colour_of(each.service)) for each in found.services],
         "days": days,
         "rows": rows,
         "kept": _kept(),
-        "archive": archive.sentences(store, clock.now()),
+        "archive": [] if limited else archive.sentences(store, clock.now()),
         "archive_url": _screen(request, "archivedday"),
         "disk_max": settings.LOG_DISK_MAX,
         "drops": _drops(),
@@ -215,9 +217,10 @@ def _kept() -> list[str]:
     rules = list(RetentionRule.objects.all())
     default = retention.defaults(rules)
     own = retention.policies(rules, default)
+    visible = visibility.current()
     return [
         retention.meaning("", default),
-        *(retention.meaning(service, policy) for service, policy in sorted(own.items())),
+        *(retention.meaning(name, policy) for name, policy in sorted(own.items()) if visible.shows(name)),
     ]
 
 

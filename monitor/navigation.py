@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from django.http import HttpRequest
-from django.urls import reverse
+from django.urls import resolve, reverse
 
+from accounts import visibility
 from accounts.roles import ENTER_ADMIN
 from alerts import incident_list
 from monitor import doctor_page
@@ -38,6 +39,7 @@ SCREENS: Final = (
     Screen("Escalation", "escalator_warning", "alerts", "escalationpolicy"),
     Screen("Severities", "priority_high", "alerts", "severityname"),
     Screen("API keys", "key", "accounts", "apikey"),
+    Screen("Teams’ services", "groups", "accounts", "teamservice"),
     Screen("Saved queries", "bookmark", "logs", "savedquery"),
     Screen("Log sources", "input", "logs", "logsource"),
     Screen("Pipelines", "filter_alt", "logs", "pipeline"),
@@ -50,6 +52,14 @@ SCREENS: Final = (
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
+    sections = _sections(request)
+    if visibility.current().limited:
+        for section in sections:
+            section["items"] = [each for each in section["items"] if visibility.is_filtered(resolve(each["link"]))]
+    return sections
+
+
+def _sections(request: HttpRequest) -> list[dict[str, Any]]:
     return [
         {"title": "Watch", "items": [*_pages(request), *_service_pages(request)]},
         {

@@ -14,8 +14,10 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from accounts import visibility
 from accounts.preferences import FIRST_STEPS
 from accounts.roles import ENTER_ADMIN
+from accounts.visibility import Visible
 from alerts import channels, incident_list
 from core import clock
 from core.fragments import Fragments, rights_of
@@ -44,6 +46,7 @@ PERMISSIONS: Final = (*LOOKS, CONTAINERS, CHECK, ADD, RESPOND, ENTER_ADMIN)
 
 SECONDS: Final = 1.0  # for each question to the store
 FIGURES_KEPT: Final = 4.0  # seconds: several viewers count lines once
+FIGURES_MAX: Final = 32  # of viewers who see different services
 ERRORS_SHOWN: Final = 5
 SENDERS_SHOWN: Final = 8
 PROBLEMS_SHOWN: Final = 8
@@ -196,7 +199,7 @@ class Figures(NamedTuple):
     search: Search  # that found them
 
 
-_figures: tuple[float, Figures] | None = None
+_figures: dict[Visible, tuple[float, Figures]] = {}
 
 
 def _add_lines(live: Fragments) -> None:
@@ -209,10 +212,14 @@ def _add_lines(live: Fragments) -> None:
 
 
 def _recent_figures() -> Figures:
-    global _figures
-    if _figures is None or _figures[0] < time.monotonic() - FIGURES_KEPT:
-        _figures = time.monotonic(), _count()
-    return _figures[1]
+    visible = visibility.current()
+    at, figures = _figures.get(visible, (0.0, None))
+    if figures is None or at < time.monotonic() - FIGURES_KEPT:
+        figures = _count()
+        if len(_figures) >= FIGURES_MAX:
+            _figures.clear()
+        _figures[visible] = time.monotonic(), figures
+    return figures
 
 
 def _count() -> Figures:

@@ -17,6 +17,7 @@ from logs.rows import render_rows
 from logs.search import parse_search
 from logs.store import log_stores
 from logs.views import READ
+from services import visible
 from services.models import Service
 
 ROWS: Final = 12
@@ -30,7 +31,7 @@ SECONDS: Final = 1.0  # for the question to the store
 @requires("services.view_service")
 def lines(request: HttpRequest, pk: int) -> HttpResponse:
     """The rows, and where a live view goes on from them. On its own it is the Logs page."""
-    service = get_object_or_404(Service, pk=pk)
+    service = get_object_or_404(visible.services(Service.objects.all()), pk=pk)
     query = QueryDict(mutable=True)
     query["service"] = service.name
     live = query.urlencode()

@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
 
 from core.headers import content_policy
-from monitor import env
+from monitor import env, teams
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = env.data_dir("PHAROS_DATA_DIR", BASE_DIR / "var")
@@ -69,6 +69,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "core.timezone.reader_timezone",
     "allauth.account.middleware.AccountMiddleware",
+    "accounts.viewers.viewers",
 ]
 
 ROOT_URLCONF = "monitor.urls"
@@ -210,6 +211,10 @@ CELERY_BEAT_SCHEDULE = {
 
 # What is watched is mostly in private networks. Metadata of clouds is refused whatever this says: see core/outbound.py.
 OUTBOUND_PRIVATE = env.boolean("PHAROS_OUTBOUND_PRIVATE", default=True)
+
+# --- Teams -------------------------------------------------------------------------------------------------------
+
+TEAM_VIEWS = teams.VIEWS
 
 # --- Services ----------------------------------------------------------------------------------------------------
 

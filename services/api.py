@@ -16,11 +16,11 @@ from typing import Any, Final
 from django.db.models import Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
 
-from accounts import api
+from accounts import api, visibility
 from accounts.api import json_response
 from core import clock
 from core.parameters import ParameterError, choices, moment, number
-from services import polling
+from services import polling, visible
 from services.models import Category, Check, CheckResult, Container, Service
 from services.probes import Measurement
 from services.status import COLOURS, Outcome, Status
@@ -35,7 +35,7 @@ for_readers = api.for_readers(READ, "see services")
 @for_readers
 def status(request: HttpRequest) -> HttpResponse:
     """All services, as a status board needs them: one answer, three queries."""
-    services = Service.objects.select_related("explained_by").prefetch_related(_containers())
+    services = visible.services(Service.objects.select_related("explained_by")).prefetch_related(_containers())
     found = [_brief(service) for service in services]
     return json_response(
         {
@@ -58,7 +58,7 @@ def services(request: HttpRequest) -> HttpResponse:
 
 def _filtered(params: QueryDict) -> QuerySet[Service]:
     """Raises ParameterError."""
-    found = Service.objects.all()
+    found = visible.services(Service.objects.all())
     if text := params.get("q", "").strip():
         found = found.filter(Q(name__icontains=text) | Q(description__icontains=text) | Q(owner__icontains=text))
     if names := choices(params, "status", Status.values):
@@ -83,7 +83,7 @@ def _labelled(wanted: str) -> list[int]:
 
 @for_readers
 def service(request: HttpRequest, pk: int) -> HttpResponse:
-    found = _whole(Service.objects.filter(pk=pk)).first()
+    found = _whole(visible.services(Service.objects.filter(pk=pk))).first()
     return json_response(_full(found)) if found else not_found(pk)
 
 
@@ -101,6 +101,7 @@ def _whole(services: QuerySet[Service]) -> QuerySet[Service]:
 
 
 def _brief(service: Service) -> dict[str, Any]:
+    service = visible.without_hidden(service)
     return {
         "id": service.pk,
         "name": service.name,
@@ -125,7 +126,7 @@ def _full(service: Service) -> dict[str, Any]:
         "description": service.description,
         "owner": service.owner,
         "labels": service.labels,
-        "needs": [parent.name for parent in service.parents.all()],
+        "needs": [each.name for each in service.parents.all() if visibility.current().shows(each.name)],
         "sla_target": float(service.sla_target),
         "paused": service.paused,
         "checks": [_check(each) for each in service.checks.all()],
@@ -182,6 +183,8 @@ def results(request: HttpRequest, pk: int) -> HttpResponse:
         raise ParameterError("from", f"must be before to, but {clock.iso(start)} is not before {clock.iso(end)}")
     limit = number(request.GET, "limit", default=100, low=1, high=LIMIT_MAX)
     wanted = Q(at__gte=start, at__lt=end) & _after(request.GET.get("after", ""))
+    if pk in visible.hidden_services():
+        return not_found(pk)
     names = dict(_checks_of(pk, request.GET.get("check", "").strip()))
     if not names and not Service.objects.filter(pk=pk).exists():
         return not_found(pk)
@@ -238,7 +241,7 @@ def _result(result: CheckResult, check: str) -> dict[str, Any]:
 @api.for_admin_keys
 def check_now(request: HttpRequest, pk: int) -> HttpResponse:
     """Asks every check of it at once. The raw answers are not told: they are for who may change the checks."""
-    found = Service.objects.filter(pk=pk).first()
+    found = visible.services(Service.objects.filter(pk=pk)).first()
     if found is None:
         return not_found(pk)
     asked = [(check, polling.check_now(check)) for check in found.checks.filter(enabled=True)]
@@ -256,7 +259,7 @@ def resume(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _changed(pk: int, verb: Callable[[Service], object]) -> HttpResponse:
-    found = Service.objects.filter(pk=pk).first()
+    found = visible.services(Service.objects.filter(pk=pk)).first()
     if found is None:
         return not_found(pk)
     verb(found)
@@ -265,6 +268,7 @@ def _changed(pk: int, verb: Callable[[Service], object]) -> HttpResponse:
 
 def _now(service: Service) -> dict[str, Any]:
     service.refresh_from_db()
+    service = visible.without_hidden(service)
     return {"id": service.pk, "status": service.status, "colour": service.colour, "reason": service.reason}
 
 

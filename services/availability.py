@@ -24,7 +24,7 @@ import msgspec
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
-from services import windows
+from services import visible, windows
 from services.durations import words
 from services.models import Service, StatusChange
 from services.status import Status
@@ -228,7 +228,7 @@ class _Outages:
                 parts[-1].end,
                 sum((part.end - part.start for part in parts), NOTHING),
                 parts[-1].end == end,
-                began.reason if began else "",
+                visible.discreet(began.reason) if began else "",
                 began.culprit_id if began else None,
                 began.explained_by_id if began else None,
             )

@@ -24,11 +24,11 @@ from django.http import QueryDict
 from django.template.loader import render_to_string
 from django.utils import timezone
 
-from accounts import sockets
+from accounts import sockets, visibility
 from accounts.models import Scope
 from core.timezone import zone_of
 from core.viewers import served
-from services import cards, details, listing, live
+from services import cards, details, listing, live, visible
 from services.durations import milliseconds
 from services.listing import Brief
 from services.models import Service
@@ -66,6 +66,7 @@ class ServicesConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         if not await database_sync_to_async(sockets.may)(self.scope, READ, Scope.READ):
             await self._turn_away(NOT_ALLOWED, "your session ended or lacks the right to see services")
             return
+        self.visible = await database_sync_to_async(sockets.visible)(self.scope)
         zone = zone_of(self.scope.get("cookies", {}))
         one = parameters.get("service", "")
         self.viewer: ListViewer | ServiceViewer
@@ -109,12 +110,20 @@ class ServicesConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 if not self._told.is_set():
                     self.viewer.wants(None)
                 self._told.clear()
-                frame, left = await database_sync_to_async(self.viewer.frame)()
+                frame, left = await database_sync_to_async(self._frame)()
                 if left:
                     self._told.set()
                 if frame:
                     await self.send(text_data=json.dumps(frame))
                 await asyncio.sleep(FRAME_EVERY)
+
+    def _frame(self) -> tuple[Frame, bool]:
+        visible = sockets.visible(self.scope)
+        if visible != self.visible:
+            self.visible = visible
+            self.viewer.wants(None)
+        with visibility.seen_as(visible):
+            return self.viewer.frame()
 
 
 def _number(text: str) -> int:
@@ -154,7 +163,7 @@ class ListViewer:
             return {}, False
         everything, news = self._everything, self._news
         self._everything, self._news = False, set()
-        found = listing.briefs(None if everything else Service.objects.filter(pk__in=news).order_by())
+        found = listing.briefs(None if everything else visible.services(Service.objects.filter(pk__in=news).order_by()))
         looked_at = set(self._shown) | set(self._colours) if everything else news
         gone = self._count(found, looked_at, everything)
         fresh = sorted((brief for brief in found if self._is_new(brief)), key=lambda brief: brief.key)
@@ -229,9 +238,11 @@ class ServiceViewer:
         if not self._wanted:
             return {}, False
         self._wanted = False
-        service = Service.objects.select_related("culprit", "explained_by").filter(pk=self._service).first()
+        found = visible.services(Service.objects.select_related("culprit", "explained_by"))
+        service = found.filter(pk=self._service).first()
         if service is None:
             return {"gone": [self._service]}, False
+        service = visible.without_hidden(service)
         with timezone.override(self._zone):
             parts, changed = self._render(service)
         fresh = {name: html for name, html in parts.items() if self._sent.get(name) != html}

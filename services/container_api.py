@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from accounts.api import for_readers, json_response
 from core import clock
 from core.parameters import number
+from services import visible
 from services.models import Container
 from services.statuses import describe
 
@@ -41,7 +42,7 @@ PARAMETERS: Final = {
 
 def _asked(request: HttpRequest) -> QuerySet[Container]:
     wanted = {field: value for name, field in PARAMETERS.items() if (value := request.GET.get(name, "").strip())}
-    found = Container.objects.filter(removed_at=None, **wanted).select_related("host", "service")
+    found = visible.containers(Container.objects.filter(removed_at=None, **wanted)).select_related("host", "service")
     return found.defer("labels", "found", "counters", "host__tls")
 
 

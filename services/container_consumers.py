@@ -6,15 +6,16 @@ from typing import ClassVar
 
 from django.http import QueryDict
 
-from core.fragments import Fragments, LivePage
+from accounts.live_pages import TeamLivePage
+from core.fragments import Fragments
 from services import container_views, live
 
 
-class _Containers(LivePage):
+class _Containers(TeamLivePage):
     permissions = container_views.PERMISSIONS
     needed = (container_views.VIEW,)
     groups: ClassVar[list[str]] = [live.GROUP, live.CONTAINERS]
-    services_changed = containers_changed = LivePage.tell
+    services_changed = containers_changed = TeamLivePage.tell
 
 
 class ContainersConsumer(_Containers):

@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django.http import QueryDict
 from django.utils.safestring import SafeString
 
-from services import container_usage, drawings
+from services import container_usage, drawings, visible
 from services.models import Container
 from services.statuses import describe
 
@@ -75,7 +75,7 @@ def sentence(container: Container) -> str:
 
 def present() -> QuerySet[Container]:
     """Those that are there, with what a row needs."""
-    found = Container.objects.filter(removed_at=None).select_related("host", "service")
+    found = visible.containers(Container.objects.filter(removed_at=None)).select_related("host", "service")
     return found.defer("labels", "counters", "found", "host__tls", "service__from_labels")
 
 

@@ -17,7 +17,7 @@ from accounts.roles import ENTER_ADMIN
 from core import clock
 from core.fragments import Fragments, rights_of
 from core.pages import requires, shell
-from services import container_list, container_series, discovery
+from services import container_list, container_series, discovery, visible
 from services.container_list import COLUMNS, Wanted
 from services.glance import event_colour
 from services.models import Container, DockerHost
@@ -136,7 +136,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _container(pk: int) -> Container:
-    return get_object_or_404(Container.objects.select_related("host", "service"), pk=pk)
+    return get_object_or_404(visible.containers(Container.objects.select_related("host", "service")), pk=pk)
 
 
 def period_of(parameters: QueryDict) -> str:

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from core import clock
-from services import availability, charts, drawings, statuses
+from services import availability, charts, drawings, statuses, visible
 from services.availability import Outage
 from services.cards import percent
 from services.containers import deploys
@@ -282,7 +282,7 @@ def live(service: Service, checks: Sequence[Check], now: datetime) -> dict[str, 
         "tree": tree(checks, now),
         "results": results(checks),
         "containers": containers(service),
-        "parents": list(service.parents.order_by("name")[:50]),
-        "children": list(service.children.order_by("name")[:50]),
+        "parents": list(visible.services(service.parents.order_by("name"))[:50]),
+        "children": list(visible.services(service.children.order_by("name"))[:50]),
         "today": timezone.localdate(now),
     }

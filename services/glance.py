@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from core import clock
-from services import cards, listing
+from services import cards, listing, visible
 from services.listing import Brief
 from services.models import Category, ContainerEvent, Service, StatusChange
 from services.status import COLOURS, ORDER, Status
@@ -87,13 +87,14 @@ class Change(NamedTuple):
 
 def worst_first() -> QuerySet[Service]:
     """Of problems the newest first: what has just begun is what somebody looks for."""
-    return Service.objects.order_by(RANK, BEGAN.desc(nulls_last=True), "name")
+    return visible.services(Service.objects.all()).order_by(RANK, BEGAN.desc(nulls_last=True), "name")
 
 
 def tallies() -> tuple[Tally, Mapping[str, Tally]]:
     """Of all services, and of each category."""
     counted: dict[str, Counter[str]] = defaultdict(Counter)
-    for category, status, number in Service.objects.order_by().values_list("category", "status").annotate(Count("pk")):
+    rows = visible.services(Service.objects.order_by()).values_list("category", "status").annotate(Count("pk"))
+    for category, status, number in rows:
         counted[category][status] = number
     return Tally(sum(counted.values(), Counter())), {name: Tally(counts) for name, counts in counted.items()}
 
@@ -103,7 +104,7 @@ def groups(by_category: Mapping[str, Tally]) -> dict[str, Group | None]:
     wanted = [category for categories in GROUPS.values() for category in categories]
     members: dict[str, list[Service]] = defaultdict(list)
     for service in worst_first().filter(category__in=wanted)[:100]:
-        members[service.category].append(service)
+        members[service.category].append(visible.without_hidden(service))
     leading = cards.leading([service.pk for listed in members.values() for service in listed])
     found: dict[str, Group | None] = {}
     for title, categories in GROUPS.items():
@@ -139,9 +140,14 @@ def drawn(briefs: Sequence[Brief], now: datetime) -> list[SafeString]:
 
 def changes(since: datetime, *, containers: bool) -> list[Change]:
     """What happened to services, and to containers if wanted; the newest."""
-    found = [_of_service(each) for each in _newest(StatusChange.objects.select_related("service"), since)]
+    changed = StatusChange.objects.select_related("service")
+    if hidden := visible.hidden_services():
+        changed = changed.exclude(service__in=hidden)
+    found = [_of_service(each) for each in _newest(changed, since)]
     if containers:
         events = ContainerEvent.objects.exclude(kind=ContainerEvent.Kind.CREATE).select_related("container", "service")
+        if gone := visible.hidden_containers():
+            events = events.exclude(container__in=gone)
         found += [_of_container(each) for each in _newest(events, since)]
     return sorted(found, key=lambda change: change.at, reverse=True)[:CHANGES_MAX]
 

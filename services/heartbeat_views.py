@@ -5,12 +5,13 @@ For those who may change the check: whoever knows the address can ping, and what
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from accounts import visibility
 from core import clock
 from core.pages import requires, shell
 from services import heartbeats
@@ -22,6 +23,8 @@ from services.models import Check, Heartbeat, HeartbeatPing
 @requires("services.change_check")
 def page(request: HttpRequest, pk: int) -> HttpResponse:
     check = get_object_or_404(Check.objects.defer("secrets").select_related("service"), pk=pk, kind="heartbeat")
+    if not visibility.current().shows(check.service.name):
+        raise Http404
     heartbeat = heartbeats.of(check)
     pings = HeartbeatPing.objects.filter(service_check=check).order_by("-at", "-pk")[: heartbeats.KEPT]
     context = {

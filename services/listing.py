@@ -12,6 +12,7 @@ import msgspec
 from django.db.models import QuerySet
 from django.http import QueryDict
 
+from services import visible
 from services.models import Category, Service
 from services.status import COLOURS, ORDER, Status
 
@@ -99,9 +100,9 @@ class Brief(msgspec.Struct, frozen=True):
 
 
 def briefs(services: QuerySet[Service] | None = None) -> list[Brief]:
-    """Those of `services`, in their order; without, all of them. One query."""
-    found = Service.objects.order_by() if services is None else services
-    return [Brief(*row) for row in found.values_list(*_FIELDS)]
+    """Those of `services`, in their order; without, all that the viewer may see. One query."""
+    found = visible.services(Service.objects.order_by()) if services is None else services
+    return [Brief(*row) for row in visible.rows_without_hidden(found.values_list(*_FIELDS), _FIELDS)]
 
 
 def matches(brief: Brief, wanted: Filter) -> bool:

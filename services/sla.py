@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from core.spreadsheets import encoded, safe
-from services import availability
+from services import availability, visible
 from services.availability import NOTHING, Availability
 from services.models import Service
 
@@ -119,7 +119,7 @@ class Report(msgspec.Struct, frozen=True):
 def report(when: Period, now: datetime, *, label: str = "", by: str = "", sort: str = "name") -> Report:
     """`label` is "team" or "team=payments": only services that have it. `by` is the name of a label. `sort` is one of
     SORTS, with "-" before it the other way round."""
-    services = [each for each in Service.objects.order_by("name")[:SERVICES_MAX] if _has(each, label)]
+    services = [each for each in visible.services(Service.objects.order_by("name"))[:SERVICES_MAX] if _has(each, label)]
     found = availability.for_services(services, when.start, when.end, now=now)
     rows = [Row(each.name, found[each.pk], each, met=found[each.pk].meets_target is not False) for each in services]
     groups: dict[str, list[Row]] = {}

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.roles import ENTER_ADMIN
 from core.pages import is_fragment, requires, shell
-from services import cards, details, listing, polling
+from services import cards, details, listing, polling, visible
 from services.durations import milliseconds
 from services.models import Category, Check, Service
 from services.probes import Measurement
@@ -126,7 +126,9 @@ def _detail(request: HttpRequest, service: Service, **more: object) -> HttpRespo
 
 
 def _service(pk: int) -> Service:
-    return get_object_or_404(Service.objects.select_related("culprit", "explained_by").defer("culprit__secrets"), pk=pk)
+    """Raises Http404."""
+    found = visible.services(Service.objects.select_related("culprit", "explained_by")).defer("culprit__secrets")
+    return visible.without_hidden(get_object_or_404(found, pk=pk))
 
 
 def _checks(service: Service) -> list[Check]:

@@ -96,3 +96,12 @@ def _built_in_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     from logs import intake
 
     monkeypatch.setattr(intake, "rules", intake.Rules())
+
+
+@pytest.fixture(autouse=True)
+def _no_teams(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test begins without services that are kept for teams, and knowing that."""
+    from accounts import visibility
+
+    monkeypatch.setattr(visibility, "_rows", (float("inf"), ()))
+    monkeypatch.setattr(visibility, "_known", {})

@@ -24,7 +24,7 @@ from accounts import api
 from accounts.api import json_response
 from accounts.keys import Access
 from accounts.models import Scope
-from alerts import dispatch, matchers, silences
+from alerts import dispatch, matchers, silences, visible
 from alerts.alertmanager import exporting, received, wire
 from alerts.alertmanager.wire import WireError
 from alerts.inhibition import Inhibitor
@@ -153,8 +153,10 @@ def _found(params: QueryDict, now: datetime) -> list[_Found]:
     wanted = [each for text in params.getlist("filter") for each in matchers.split(text)]
     receiver = _expression(params.get("receiver", ""))
     active, silenced, inhibited = (_flag(params, name) for name in ("active", "silenced", "inhibited"))
-    rows = Alert.objects.filter(state=State.FIRING).order_by("-fired_at", "pk")
-    firing = [row for row in rows.iterator() if matchers.all_match(wanted, row.labels)][:ALERTS_MAX]
+    rows = visible.alerts(Alert.objects.filter(state=State.FIRING)).order_by("-fired_at", "pk")
+    firing = [visible.alert_without_hidden(row) for row in rows.iterator() if matchers.all_match(wanted, row.labels)][
+        :ALERTS_MAX
+    ]
     quiet, inhibitor = silences.active(now), Inhibitor.load()
     found = []
     for row, matches in zip(firing, dispatch.matches_of(firing), strict=True):

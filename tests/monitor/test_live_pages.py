@@ -34,7 +34,7 @@ async def _fresh(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     monkeypatch.setattr(fragments.LivePage, "rests", 0.01)
     monkeypatch.setattr(ContainersConsumer, "rests", 0.01)
     monkeypatch.setattr(fragments, "LOOK_EVERY", 60.0)  # nothing comes without news
-    monkeypatch.setattr(overview, "_figures", None)
+    monkeypatch.setattr(overview, "_figures", {})
     fragments._kept.clear()
     yield
     await get_channel_layer().close_pools() if hasattr(get_channel_layer(), "close_pools") else None

@@ -30,7 +30,7 @@ def checks(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     found: dict[str, Any] = dict.fromkeys(("database", "redis", "worker", "ingest"), WELL)
     monkeypatch.setattr(health, "readiness", lambda: {"status": "ready", "checks": found})
     monkeypatch.setattr(overview, "_ill_since", {})
-    monkeypatch.setattr(overview, "_figures", None)
+    monkeypatch.setattr(overview, "_figures", {})
     return found
 
 

@@ -26,7 +26,7 @@ WELL = {"status": "healthy", "latency_ms": 3.2, "detail": "answers"}
 def _pharos_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
     checks: dict[str, Any] = dict.fromkeys(("database", "redis", "worker", "ingest"), WELL)
     monkeypatch.setattr(health, "readiness", lambda: {"status": "ready", "checks": checks})
-    monkeypatch.setattr(overview, "_figures", None)
+    monkeypatch.setattr(overview, "_figures", {})
 
 
 @pytest.fixture

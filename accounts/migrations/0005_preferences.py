@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0001_initial"),
+        ("accounts", "0004_teams"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -20,7 +20,7 @@ RUN python3 -m venv /opt/pharos \
     && cd /opt/pharos/lib/python3*/site-packages \
     && find . -depth -type d \( -name tests -o -name test -o -name __pycache__ \) -exec rm -rf {} + \
     && find . -type d -path '*/locale/*' -prune ! -name 'en*' -exec rm -rf {} + \
-    && find . -type f \( -name '*.pyi' -o -name '*.po' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.[ach]' \) -delete
+    && find . -type f \( -name '*.pyi' -o -name '*.po' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.[ah]' \) -delete
 COPY . ./
 RUN PATH=/opt/pharos/bin:$PATH PHAROS_DATA_DIR=/tmp/data PHAROS_STATIC_DIR=/srv/pharos/collected \
         python manage.py collectstatic --no-input --verbosity 0 \
@@ -44,6 +44,6 @@ USER pharos
 VOLUME /data
 EXPOSE 8000
 # Of the web server; docker-compose.yml turns it off for processes that have none.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["python", "-I", "-S", "monitor/alive.py"]
+HEALTHCHECK --interval=10s --timeout=10s --start-period=180s --retries=3 CMD ["python", "-I", "-S", "monitor/alive.py"]
 ENTRYPOINT ["python", "manage.py"]
 CMD ["up"]

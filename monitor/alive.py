@@ -12,7 +12,7 @@ def main() -> int:
     port = int(os.environ.get("PHAROS_PORT") or 8000)
     # Django answers only to names that it has been told.
     name = (os.environ.get("PHAROS_ALLOWED_HOSTS") or "127.0.0.1").split(",")[0].strip().lstrip("*.") or "127.0.0.1"
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=4)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=8)
     try:
         connection.request("GET", "/health/live", headers={"Host": name})
         status = connection.getresponse().status

@@ -4,13 +4,12 @@
 #   docker run -p 127.0.0.1:8000:8000 -v pharos:/data pharos        everything in one container
 #   docker run pharos run web                                      one process: see docker-compose.yml
 
-ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+ARG PYTHON=3.11
 
-FROM ${PYTHON_IMAGE} AS build
-# Where packages come from, if not from PyPI. pip reads these from the environment.
+# With compilers, for machines that a package has no wheel for.
+FROM python:${PYTHON}-bookworm AS build
+# A mirror of PyPI, if there is one; pip reads it from the environment.
 ARG PIP_INDEX_URL
-ARG PIP_FIND_LINKS
-ARG PIP_NO_INDEX
 WORKDIR /srv/pharos
 COPY requirements.lock ./
 # Without what no program needs when it runs: tests, types, and languages that Pharos has no words in.
@@ -26,7 +25,7 @@ RUN PATH=/opt/pharos/bin:$PATH PHAROS_DATA_DIR=/tmp/data PHAROS_STATIC_DIR=/srv/
         python manage.py collectstatic --no-input --verbosity 0 \
     && /opt/pharos/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/pharos /srv/pharos
 
-FROM ${PYTHON_IMAGE}
+FROM python:${PYTHON}-slim-bookworm
 RUN groupadd --gid 10001 pharos \
     && useradd --uid 10001 --gid pharos --no-create-home --home-dir /data --shell /usr/sbin/nologin pharos \
     && install -d -o pharos -g pharos -m 0750 /data

@@ -1,5 +1,5 @@
-"""Does the web server of this container answer? Exit code 0 or 1, for a health check. Standard library only: it is started
-every few seconds."""
+"""Does the web server of this container answer? Exit code 0 or 1, for a health check. Standard library only: it is
+started every few seconds."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class Clock(Scheduler):
             return RENEW_EVERY
         return min(super().tick(*args, **options), RENEW_EVERY)
 
-    def reserve(self, entry: ScheduleEntry) -> ScheduleEntry:
+    def reserve(self, entry: Any) -> Any:
         if _seconds(entry) >= REMEMBER:
             with contextlib.suppress(redis.RedisError):  # without Redis it can't be sent either
                 self._client.hset(RAN, entry.name, time.time())
@@ -80,14 +80,14 @@ class Clock(Scheduler):
 
     def _begin(self) -> None:
         """Rare tasks are due when they would have been without a change of clocks, all others now."""
-        ran = {name.decode(): float(at) for name, at in self._client.hgetall(RAN).items()}
         for name, entry in self.schedule.items():
-            if name in ran and _seconds(entry) >= REMEMBER:
-                entry.last_run_at = datetime.fromtimestamp(ran[name], UTC)
+            if _seconds(entry) >= REMEMBER and (ran := self._client.hget(RAN, name)):
+                entry.last_run_at = datetime.fromtimestamp(float(ran), UTC)
         self._heap = None  # made anew by the next tick
         log.info("This clock runs now")
 
 
 def _seconds(entry: ScheduleEntry) -> float:
     """Between two runs; every entry of ours has an interval."""
-    return float(entry.schedule.run_every.total_seconds())
+    schedule: Any = entry.schedule
+    return float(schedule.run_every.total_seconds())

@@ -26,8 +26,8 @@ class PrepareError(Exception):
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """One at a time prepares a database of PostgreSQL, on whatever machine; the lock ends with its connection. SQLite is
-    one machine's, where `up` has a lock of its own."""
+    """One at a time prepares a database of PostgreSQL, on whatever machine; the lock ends with its connection. SQLite
+    is one machine's, where `up` has a lock of its own."""
     connect("default")
     connection = connections["default"]
     if connection.vendor != "postgresql":

@@ -1,10 +1,10 @@
 """Images under the names that Dockerfile and docker-compose.yml use, where none can be pulled.
 
-    python -m tests.docker.stand_ins        loads them into the engine of DOCKER_HOST, and says where the packages are
+    python -m tests.docker.stand_ins        loads them into the engine of DOCKER_HOST
 
 A stand-in has the programs of Debian and just enough of a beginning to be started as the real one is. The file system
-below all of them is made once by debootstrap, as are the packages of requirements.lock fetched once; both are kept in
-var/tests/images. PostgreSQL and Valkey are those of the other tests.
+below all of them is made once by debootstrap, and the packages of requirements.lock are fetched once, for an image that
+builds without a network; both are kept in var/tests/images. PostgreSQL and Valkey are those of the other tests.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from tests import servers
 ROOT: Final = Path(__file__).parent.parent.parent
 KEPT: Final = ROOT / "var" / "tests" / "images"
 PYTHON: Final = "python:3.11-slim-bookworm"
+BUILDER: Final = "python:3.11-bookworm"
 POSTGRES: Final = "postgres:17"
 VALKEY: Final = "valkey/valkey:8"
 CADDY: Final = "caddy:2"
@@ -76,9 +77,11 @@ def missing() -> str:
 
 
 def load(client: docker.DockerClient) -> None:
-    """Brings all of them into an engine."""
-    for name, make in {PYTHON: _python, POSTGRES: _postgres, VALKEY: _valkey, CADDY: _caddy}.items():
-        make(client, name)
+    """Brings into an engine what it doesn't have yet."""
+    present = {tag for image in client.images.list() for tag in image.tags}
+    for name, make in {PYTHON: _python, BUILDER: _builder, POSTGRES: _postgres, VALKEY: _valkey, CADDY: _caddy}.items():
+        if name not in present:
+            make(client, name)
 
 
 def wheels() -> Path:
@@ -119,6 +122,11 @@ def _python(client: docker.DockerClient, name: str) -> None:
     client.api.import_image_from_file(str(base() / "root.tar"), repository=repository, tag=tag)
 
 
+def _builder(client: docker.DockerClient, name: str) -> None:
+    files = {f"wheels/{path.name}": path for path in sorted(wheels().glob("*.whl"))}
+    _build(client, name, [], files, {"etc/pip.conf": "[global]\nno-index = true\nfind-links = /wheels\n"})
+
+
 def _postgres(client: docker.DockerClient, name: str) -> None:
     programs = servers.postgres_bin()
     assert programs, servers.NO_POSTGRES
@@ -131,8 +139,9 @@ def _postgres(client: docker.DockerClient, name: str) -> None:
     libraries += _libraries(programs / "initdb")
     files |= {f"opt/libraries/{path.name}": path for path in libraries}
     steps = [
-        "RUN groupadd -g 970 postgres && useradd --uid 970 --gid 970 postgres && mkdir -p /usr/lib/postgresql && ln -s /opt/postgres "
-        f"{version} && echo /opt/libraries >/etc/ld.so.conf.d/postgres.conf && ldconfig",
+        "RUN groupadd --gid 970 postgres && useradd --uid 970 --gid 970 postgres",
+        f"RUN mkdir -p {version.parent} && ln -s /opt/postgres {version}",
+        "RUN echo /opt/libraries >/etc/ld.so.conf.d/postgres.conf && ldconfig",
         "VOLUME /var/lib/postgresql/data",
         "ENV PATH=/opt/postgres/bin:$PATH",
         'ENTRYPOINT ["/start"]',
@@ -215,5 +224,4 @@ def _run(*words: str | Path) -> None:
 
 
 if __name__ == "__main__":
-    load(docker.DockerClient(base_url=os.environ["DOCKER_HOST"]))
-    sys.stdout.write(f"{wheels()}\n")
+    load(docker.DockerClient(base_url=os.environ["DOCKER_HOST"], timeout=600))

@@ -26,6 +26,7 @@ FOLDERS = (
     "scripts/",
     "tests/",
     "benchmarks/",
+    "deploy/",
     "docs/",
     "examples/",
 )

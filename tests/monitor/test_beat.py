@@ -26,7 +26,7 @@ class Sent(beat.Clock):
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
         self.names.append(entry.name)
 
-    producer = None
+    producer: Any = None
 
     def turn(self) -> list[str]:
         """What is sent now."""

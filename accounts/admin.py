@@ -42,7 +42,7 @@ RANKS: Final = [When(name=name, then=rank) for rank, name in enumerate(roles.NAM
 ROLES_HELP: Final = _("What this person may do. Each role may do what those before it in this list may: {}.")
 
 
-class RolesField(forms.ModelMultipleChoiceField):
+class RolesField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
     """Groups to tick: the roles, and what groups there are besides."""
 
     def __init__(self) -> None:

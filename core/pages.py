@@ -84,6 +84,8 @@ def forbidden(request: HttpRequest, *permissions: str) -> HttpResponse:
 
 def refused(request: HttpRequest, exception: Exception) -> HttpResponse:
     """The answer to a PermissionDenied. In the admin the address says what was wanted."""
+    if not request.user.is_authenticated:
+        return _ask_to_log_in(request)
     match = request.resolver_match
     wanted = _ADMIN_NAME.fullmatch(match.url_name or "") if match and match.app_name == "admin" else None
     if wanted is None:

@@ -306,6 +306,10 @@ class SavedQueryAdmin(ModelAdmin):  # type: ignore[misc]
         found: QuerySet[SavedQuery] = super().get_queryset(request)
         return found if request.user.has_perm(saved.DELETE) else found & saved.visible_to(request.user)
 
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Here one chooses whose it is. One's own is saved on the Logs page."""
+        return bool(super().has_add_permission(request)) and request.user.has_perm(saved.DELETE)
+
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         return {"owner": request.user.pk, **super().get_changeform_initial_data(request)}
 

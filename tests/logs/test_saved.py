@@ -354,6 +354,21 @@ def test_who_may_only_look_cant_restore(alice: User) -> None:
     assert not SavedQuery.objects.exists()
 
 
+def test_the_admin_shows_what_is_private_to_its_owner_and_to_those_who_may_remove_it(alice: User, bob: User) -> None:
+    User.objects.filter(pk=alice.pk).update(is_staff=True)
+    alice.user_permissions.add(Permission.objects.get(codename="view_savedquery"))
+    kept(alice, "Mine alone")
+    kept(bob, "For all", shared=True)
+    secret = kept(bob, "Nobody's business")
+    page = text_of(logged_in(alice).get(ADMIN))
+    assert "Mine alone" in page
+    assert "For all" in page
+    assert "business" not in page
+    assert logged_in(alice).get(f"{ADMIN}{secret.pk}/change/").status_code == 302
+    alice.user_permissions.add(Permission.objects.get(codename="delete_savedquery"))
+    assert "business" in text_of(logged_in(alice).get(ADMIN))
+
+
 # --- The rows ------------------------------------------------------------------------------------------------------
 
 

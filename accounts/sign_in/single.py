@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any
 
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
@@ -17,9 +17,6 @@ from django.utils.translation import gettext
 from accounts.sign_in.adapters import turned_away
 
 log = logging.getLogger("accounts.sign_in")
-
-# Who has one of these may enter the admin.
-STAFF: Final = frozenset({"Editor", "Administrator"})
 
 
 class SingleSignOn(DefaultSocialAccountAdapter):
@@ -94,7 +91,5 @@ def synchronise(user: User, roles: frozenset[str]) -> None:
     user.groups.remove(*Group.objects.filter(name__in=had - roles))
     user.groups.add(*(Group.objects.get_or_create(name=name)[0] for name in roles - had))
     if had != roles:
-        user.is_staff = user.is_superuser or user.groups.filter(name__in=STAFF).exists()
-        user.save(update_fields=["is_staff"])
         name, said = user.get_username(), ", ".join(sorted(roles)) or "none"
         log.info("%s has the roles of the provider: %s", name, said, extra={"user": name, "roles": sorted(roles)})

@@ -14,6 +14,7 @@ from django.conf import settings as real
 from django.contrib.auth.models import Group, User
 from django.test import Client
 
+from accounts.roles import ENTER_ADMIN
 from accounts.sign_in.single import claimed
 from monitor import valkey
 from tests import servers
@@ -92,14 +93,14 @@ def test_a_role_that_is_taken_away_there_is_taken_away_here(issuer: str) -> None
     says(issuer, "s-2", preferred_username="bea", groups=["ops", "admins"])
     go(Client(), "s-2")
     assert roles_of("bea") == {"Responder", "Administrator"}
-    assert User.objects.get(username="bea").is_staff
+    assert User.objects.get(username="bea").has_perm(ENTER_ADMIN)
     User.objects.get(username="bea").groups.add(Group.objects.create(name="Payments team"))
 
     says(issuer, "s-2", preferred_username="bea", groups=["ops"])
     go(Client(), "s-2")
 
     assert roles_of("bea") == {"Responder", "Payments team"}
-    assert not User.objects.get(username="bea").is_staff
+    assert not User.objects.get(username="bea").has_perm(ENTER_ADMIN)
 
 
 def test_who_has_no_role_is_turned_away_and_gets_no_account(issuer: str) -> None:

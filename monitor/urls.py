@@ -35,7 +35,7 @@ urlpatterns = [
     path("containers/", include("services.container_urls")),
     path("", include("alerts.urls")),
     path("", include("alerts.alertmanager.urls")),
-    path("", include("accounts.sign_in.urls")),  # before the admin's, whose own sign-in page it replaces
+    path("", include("accounts.sign_in.urls")),
     path("admin/", admin.site.urls),
     path("trail/", trail.page, name="trail"),
     path("trail/export", trail.exported, name="trail-export"),

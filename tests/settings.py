@@ -31,6 +31,9 @@ DATABASES: dict[str, dict[str, Any]] = {  # type: ignore[no-redef]
     for alias, database in real.DATABASES.items()
 }
 
+# Tests sign in as often as they like. Those of the limits have the real ones.
+ACCOUNT_RATE_LIMITS = False
+
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 if servers.wanted("postgres") and servers.postgres_bin():

@@ -82,15 +82,6 @@ def too_many(request: HttpRequest) -> HttpResponse:
     return answer
 
 
-def admin_login(request: HttpRequest) -> HttpResponse:
-    """The admin's own page of that kind would ask for nothing but the password."""
-    if request.user.is_authenticated:  # and may not enter: to sign in once more would lead in a circle
-        return render(request, "accounts/no_admin.html", shell(request, gettext("Not allowed")), status=403)
-    answer = redirect("login")
-    answer["Location"] += f"?{request.GET.urlencode()}" if request.GET else ""
-    return answer
-
-
 @require_safe
 @never_cache
 def single_sign_on(request: HttpRequest) -> HttpResponse:

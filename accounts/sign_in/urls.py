@@ -35,7 +35,6 @@ urlpatterns = [
     path("login/sso/", entrance.single_sign_on, name="sso"),
     path("login/sso/callback/", entrance.sso_callback, name="sso-callback"),
     path("logout/", LogoutView.as_view(), name="logout"),
-    path("admin/login/", entrance.admin_login),
     path("account/", later("account"), name="account"),
     path("account/", later("account"), name="mfa_index"),
     path("account/sessions/end/", later("sign_out_others"), name="account-end-sessions"),

@@ -16,6 +16,7 @@ from django.test import Client
 
 from accounts.sign_in.second_factor import with_second_factor
 from core import secrets
+from monitor import settings as product
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis_client")]
 
@@ -84,7 +85,8 @@ def test_a_code_is_good_once(client: Client) -> None:
     assert "This is not right, or was used already" in text_of(second.post("/login/code/", {"code": code}))
 
 
-def test_codes_can_not_be_guessed_for_long(client: Client) -> None:
+def test_codes_can_not_be_guessed_for_long(client: Client, settings: Any) -> None:
+    settings.ACCOUNT_RATE_LIMITS = product.ACCOUNT_RATE_LIMITS
     secret, _ = set_up(client)
     later = Client()
     sign_in(later)

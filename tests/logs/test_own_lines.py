@@ -162,7 +162,6 @@ def test_what_machines_ask_every_few_seconds_makes_no_line(client: Client, caplo
 
 
 @pytest.mark.django_db
-@pytest.mark.usefixtures("redis_client")  # which forgets earlier attempts
 def test_sign_ins_are_logged_whether_they_succeed_or_fail(client: Client, caplog: pytest.LogCaptureFixture) -> None:
     User.objects.create_superuser("alice", password="correct horse battery")
     with caplog.at_level("INFO", logger="accounts.sign_in"):

@@ -181,7 +181,6 @@ def test_every_screen_of_the_sidebar_opens(admin: Client) -> None:
         assert 'hx-get="/status/"' in text_of(answer)
 
 
-@pytest.mark.usefixtures("redis_client")
 def test_somebody_who_is_no_user_of_the_admin_can_log_in_and_out(alice: Client) -> None:
     client = Client()
     page = text_of(client.get("/login/?next=/logs/"))
@@ -193,14 +192,12 @@ def test_somebody_who_is_no_user_of_the_admin_can_log_in_and_out(alice: Client) 
     assert client.get("/").status_code == 302
 
 
-@pytest.mark.usefixtures("redis_client")
 def test_a_wrong_password_is_said(alice: Client) -> None:
     answer = Client().post("/login/", {"username": "alice", "password": "wrong"})
     assert answer.status_code == 200
     assert "correct username and password" in text_of(answer)
 
 
-@pytest.mark.usefixtures("redis_client")
 def test_login_leads_to_no_other_site(alice: Client) -> None:
     answer = Client().post("/login/", {"username": "alice", "password": "secret", "next": "//evil.example/"})
     assert answer["Location"] == "/"

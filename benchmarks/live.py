@@ -234,7 +234,7 @@ def reader(product: Product, width: int = 1280, height: int = 800) -> Iterator[P
         page.fill("[name=username]", ADMIN)
         page.fill("[name=password]", PASSWORD)
         page.click("#login-form [type=submit]")
-        page.wait_for_url(f"{product.address}/")
+        page.wait_for_function("!location.pathname.startsWith('/login')")
         yield page
         chromium.close()
 

@@ -102,7 +102,7 @@ class FirstStepsForm(forms.Form):
         initial="login",
         choices=[
             ("login", _("only who signs in")),
-            ("internal", _("everybody who reaches this address: an internal network")),
+            ("internal", _("everybody in an internal network")),
         ],
         label=_("Who may read?"),
         widget=UnfoldAdminRadioSelectWidget(),

@@ -32,6 +32,7 @@ from logs.views import READ
 from monitor import health
 from services import glance
 from services.listing import Brief
+from services.models import Service
 from services.status import COLOURS, Status
 from services.templatetags.live_pages import milliseconds
 
@@ -68,7 +69,7 @@ OWN_PARTS: Final = {"Database": "database", "Cache": "redis"}
 @never_cache
 @requires(*LOOKS)
 def overview(request: HttpRequest) -> HttpResponse:
-    if request.session.pop(FIRST_STEPS, False):
+    if request.session.pop(FIRST_STEPS, False) and not Service.objects.exists():
         return redirect("first-steps")
     rights = rights_of(request.user, PERMISSIONS)
     live = fragments(rights)

@@ -17,7 +17,7 @@
 
   function options(element, data) {
     const colour = colours(element);
-    const font = { color: colour.text, fontSize: 11, fontFamily: "Inter, sans-serif" };
+    const font = { color: colour.text, fontSize: 11, fontFamily: "Pharos Charts, sans-serif" };
     return {
       animation: false,
       grid: { left: 8, right: 16, top: 10, bottom: 2, containLabel: true },

@@ -26,7 +26,7 @@
   function options(chart, data) {
     const style = getComputedStyle($(".ph"));
     const of = (name) => style.getPropertyValue(name).trim();
-    const font = { color: of("--dim"), fontSize: 11, fontFamily: "Inter, sans-serif" };
+    const font = { color: of("--dim"), fontSize: 11, fontFamily: "Pharos Charts, sans-serif" };
     const values = chart.lines.flatMap(([, name]) => data[name]).filter((value) => value !== null);
     const highest = Math.max(...values, 0);
     // A limit that is far away would press the line to the floor.

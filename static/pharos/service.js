@@ -60,7 +60,7 @@
 
   function options(element, data, named) {
     const colour = colours(element);
-    const font = { color: colour.text, fontSize: 11, fontFamily: "Inter, sans-serif" };
+    const font = { color: colour.text, fontSize: 11, fontFamily: "Pharos Charts, sans-serif" };
     const least = (data.end - data.start) * NARROWEST;
     const series = named.map(([name, points], index) => ({
       name, type: "line", showSymbol: false, data: points, color: colour.series[index % colour.series.length],

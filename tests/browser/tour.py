@@ -36,7 +36,7 @@ LOOK: Final = """async (options) => {
     return violations.flatMap(({ id, nodes }) =>
         nodes.map(({ target, failureSummary: why }) => `${id}: ${target.join(" ")} ${why.split("\\n").at(-1).trim()}`));
 }"""
-FIRST_PAINT: Final = "() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0"
+FIRST_PAINT: Final = "() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
 
 
 class Stop(NamedTuple):
@@ -109,7 +109,7 @@ def visit(context: BrowserContext, url: str, *, look: bool = True) -> Visit:
         weights: list[int] = []
         network.on("Network.loadingFinished", lambda event: weights.append(int(event["encodedDataLength"])))
         page.goto(url, wait_until="networkidle")
-        painted = page.evaluate(FIRST_PAINT)
+        painted = page.wait_for_function(FIRST_PAINT).json_value()
         return Visit(asked, sum(weights), painted, _faults(page) if look else [])
     finally:
         page.close()

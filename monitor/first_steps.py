@@ -33,6 +33,7 @@ from core.pages import requires, shell
 from logs import connect, retention
 from logs.models import LogSource, RetentionRule
 from monitor import time_zone
+from services import visible
 from services.guess import Guess, explore, guess
 from services.models import Check, CheckResult, DockerHost, Service
 from services.status import Outcome
@@ -272,7 +273,8 @@ def _came(request: HttpRequest) -> dict[str, Any]:
     since = request.GET.get("since", "")
     began = int(since) if since.isascii() and since.isdigit() and len(since) < 19 else clock.now()
     line = connect.first_line(connect.OURS, began) if request.user.has_perm(connect.READ) else None
-    checks = list(Check.objects.filter(enabled=True).order_by("-pk").values_list("pk", flat=True)[:ADDRESSES_MAX])
+    seen = Check.objects.filter(enabled=True).exclude(service__in=visible.hidden_services())
+    checks = list(seen.order_by("-pk").values_list("pk", flat=True)[:ADDRESSES_MAX])
     results = CheckResult.objects.filter(service_check__in=checks, at__gte=began)
     check = results.select_related("service_check__service").order_by("at").first()
     return {

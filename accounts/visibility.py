@@ -142,7 +142,7 @@ def _of_groups(user_id: int | None, rows: Iterable[Row]) -> Visible:
     from django.contrib.auth.models import User
 
     # Anew: that of a WebSocket remembers the permissions that it had when it came.
-    user = User.objects.filter(pk=user_id, is_active=True).first()
+    user = User.objects.filter(pk=user_id, is_active=True).first() if user_id else None
     if user is not None and user.has_perm(SEES_EVERYTHING):
         return EVERYTHING
     groups = frozenset(user.groups.values_list("pk", flat=True)) if user else frozenset()

@@ -23,7 +23,7 @@ class KindAdmin(ModelAdmin):  # type: ignore[misc]
         known = dict(field.flatchoices)
         stored = obj.kind if obj else field.get_default()
         asked = (request.POST.get("kind"), request.GET.get("kind"), stored, next(iter(known)))
-        return next(kind for kind in asked if kind in known)
+        return next(kind for kind in asked if kind is not None and kind in known)
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         return super().get_form(request, obj, change, form=self.kind_form(self.kind_of(request, obj), obj), **kwargs)

@@ -32,7 +32,7 @@ DATABASES: dict[str, dict[str, Any]] = {  # type: ignore[no-redef]
 }
 
 # Tests sign in as often as they like. Those of the limits have the real ones.
-ACCOUNT_RATE_LIMITS = False
+ACCOUNT_RATE_LIMITS = False  # type: ignore[assignment]
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 

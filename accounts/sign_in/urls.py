@@ -21,7 +21,7 @@ def later(name: str) -> View:
         from accounts.sign_in import pages
 
         found: Any = getattr(pages, name)
-        answer: HttpResponse = (found.as_view() if isinstance(found, type) else found)(request, **kwargs)
+        answer: HttpResponse = (found.as_view() if hasattr(found, "as_view") else found)(request, **kwargs)
         return answer
 
     return view

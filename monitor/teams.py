@@ -33,7 +33,7 @@ _INCIDENTS: Final = (
 # About nothing that is watched.
 _OWN: Final = (
     "ping", "ping-slug", "push",
-    "admin:logout", "admin:password_change", "admin:password_change_done", "admin:jsi18n",
+    "admin:logout", "admin:password_change", "admin:password_change_done", "admin:jsi18n", "time-zone",
     "health-live", "health-ready", "ready", "alertmanager:ready", "alertmanager:healthy",
 )  # fmt: skip
 

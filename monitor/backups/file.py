@@ -139,7 +139,7 @@ def check(path: Path) -> tuple[Manifest, Keys]:
 
 def _manifest(path: Path, data: bytes | None) -> Manifest:
     if data is None:
-        raise BackupError(f"{path} is no whole backup of Pharos: it has no {MANIFEST}.")
+        raise BackupError(f"{path} is damaged, or no backup of Pharos: it has no {MANIFEST}.")
     try:
         number = msgspec.json.decode(data, type=dict[str, Any]).get("format")
         if number != FORMAT:

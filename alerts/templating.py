@@ -85,8 +85,9 @@ Part = str | Print | Assign | Block
 
 # --- Reading ---------------------------------------------------------------------------------------------------------
 
+# Not "*+", which would do as well: Python 3.11 up to 3.11.4 takes nothing then, where there is a lookahead in it.
 _ACTION: Final = re.compile(
-    r"\{\{(-\s)?\s*(/\*.*?\*/|(?:\"(?:[^\"\\\n]|\\.)*\"|`[^`]*`|(?!-?\}\})[^\"`])*+)(-?)\}\}", re.DOTALL
+    r"\{\{(-\s)?\s*(/\*.*?\*/|(?:\"(?:[^\"\\\n]|\\.)*\"|`[^`]*`|(?!-?\}\}|\{\{)[^\"`])*)(-?)\}\}", re.DOTALL
 )
 _TOKEN: Final = re.compile(
     r"\s*(?:(?P<string>\"(?:[^\"\\\n]|\\.)*\"|`[^`]*`)|(?P<number>[-+]?\d+(?:\.\d+)?)(?![\w.])"

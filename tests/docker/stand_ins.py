@@ -73,7 +73,7 @@ exec setpriv --reuid=970 --regid=970 --clear-groups "$@" --protected-mode no
 def missing() -> str:
     """What to install, or nothing."""
     names = [name for name in ("debootstrap", "docker-compose", "docker") if not servers.program(name)]
-    return f"{', '.join(names)} can't be found: run scripts/test-system as root." if names else ""
+    return f"{', '.join(names)} can't be found: run DEPLOYMENT=1 scripts/test-system as root." if names else ""
 
 
 def load(client: docker.DockerClient) -> None:

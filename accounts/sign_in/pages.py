@@ -159,6 +159,12 @@ class ChangePassword(InOurShell, PasswordChangeView):
     template_name = "accounts/change.html"
     success_url = reverse_lazy("account")
 
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if request.user.is_authenticated and not request.user.has_usable_password():
+            return redirect("account")  # which says that there is none
+        answer: HttpResponse = super().dispatch(request, *args, **kwargs)
+        return answer
+
 
 class AddApp(InOurShell, ActivateTOTPView):
     title = _("Set up an authenticator app")

@@ -109,7 +109,9 @@ class Asker:
 
     def __init__(self, who: str, **headers: str) -> None:
         self.who = who
-        self._client = Client(headers=headers, raise_request_exception=False)
+        # An address for each: who asks often from one is told to wait.
+        address = f"192.0.2.{WHO.index(who) + 1}"
+        self._client = Client(headers=headers, raise_request_exception=False, REMOTE_ADDR=address)
         self.headers = headers
         self.session = ""
 

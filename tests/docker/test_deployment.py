@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from typing import Any
+from urllib.error import HTTPError
 
 import docker
 import pytest
@@ -82,11 +83,12 @@ def test_a_team_runs_it(deployment: Deployment) -> None:
     assert reader.ask(f"/api/incidents/{incident['id']}")["status"] == "acknowledged"
     assert 'href="/logs/' in reader.page("/")  # still signed in
 
-    # One of the web servers is killed, and nobody sees it.
+    # One of the web servers is killed. Who was just talking to it gets a 502, and sends again, as senders do.
     web = client.containers.list(filters={"label": "com.docker.compose.service=web"})
     assert len(web) == 2
     web[0].kill()
-    reader.send("with one web server")
+    until(lambda: _sent(reader, "with one web server"), seconds=60, ignoring=HTTPError)
+    until(lambda: len(reader.messages()) == 202, seconds=60)
 
 
 def _until(socket: Any, words: str) -> str:
@@ -94,6 +96,11 @@ def _until(socket: Any, words: str) -> str:
         frame = socket.recv(timeout=60)
         if words in frame:
             return json.dumps(json.loads(frame))
+
+
+def _sent(reader: Reader, message: str) -> bool:
+    reader.send(message)
+    return True
 
 
 def _killed(client: docker.DockerClient) -> list[str]:

@@ -30,12 +30,13 @@ def _silent_console(page: Page) -> Iterator[None]:
 
 
 def fits_a_phone(page: Page) -> None:
+    """The sidebar needs a moment to go."""
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
         page.set_viewport_size({"width": 390, "height": 844})
-        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        page.wait_for_function("document.documentElement.scrollWidth === 390")
     page.set_viewport_size({"width": 1440, "height": 960})
-    assert page.evaluate("document.documentElement.scrollWidth") == 1440
+    page.wait_for_function("document.documentElement.scrollWidth === 1440")
 
 
 def test_a_silence_shows_what_it_would_hit_and_is_ended(page: Page, product: Product, name: str) -> None:

@@ -8,6 +8,7 @@ import time
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -292,7 +293,7 @@ SENTENCES: Final = {
 @never_cache
 def status(request: HttpRequest) -> HttpResponse:
     """The banner of every page, asked for every ten seconds: what is wrong, or nothing. And the number of incidents."""
-    if not request.user.is_authenticated:
+    if not (request.user.is_authenticated or settings.ANONYMOUS_READ):
         # 286 makes htmx stop asking. No redirect: it would take along what somebody was writing in a form.
         return render(request, "status.html", {"problems": ["You are logged out. Log in again."]}, status=286)
     wrong = problems(health.readiness(), timezone.now())

@@ -164,6 +164,12 @@ def test_who_is_logged_out_is_told_and_not_asked_again() -> None:
     assert "logged out" in text_of(answer)
 
 
+def test_who_may_read_without_a_login_is_not_asked_to_log_in_again(db: None, settings: Any) -> None:
+    settings.ANONYMOUS_READ = True
+    answer = Client().get("/status/")
+    assert (answer.status_code, text_of(answer)) == (200, "")
+
+
 # --- The shell ------------------------------------------------------------------------------------------------------
 
 

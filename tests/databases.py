@@ -33,6 +33,7 @@ def default_on_postgres(*labels: str) -> Iterator[None]:
 def without_trail(patch: pytest.MonkeyPatch) -> None:
     """Where the audit trail has no tables, nothing is written to it."""
     patch.setattr("auditlog.receivers._create_log_entry", lambda **_: None)
+    patch.setattr("auditlog.models.LogEntryManager.log_m2m_changes", lambda *_: None)
     patch.setattr("accounts.trail.recording._entry", lambda *_: None)
     patch.setattr("accounts.trail.recording._write", lambda _: None)
     patch.setattr("accounts.trail.recording.event", lambda *_, **__: None)

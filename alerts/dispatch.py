@@ -202,7 +202,7 @@ def flush(now: datetime) -> int:
 
 
 def _flush_due(now: datetime) -> int:
-    looked_at = 0
+    looked_at, began = 0, 0.0
     circumstances: _Circumstances | None = None
     for _ in range(CLAIMS_MAX):
         token, claimed = _claim(clock.micros(now))
@@ -210,10 +210,11 @@ def _flush_due(now: datetime) -> int:
             break
         circumstances = circumstances or _read(now)
         for batch in _batches(claimed):
+            if looked_at:
+                sqlite.give_way(Group, began)
             began = time.monotonic()
             with transaction.atomic():
                 looked_at += _flush(batch, token, circumstances)
-            sqlite.give_way(Group, began)
     return looked_at
 
 

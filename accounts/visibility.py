@@ -96,13 +96,6 @@ def seen_as(visible: Visible) -> Iterator[None]:
         viewer.reset(token)
 
 
-@contextmanager
-def seen_by_all() -> Iterator[None]:
-    """For what a viewer causes, and which has to be right for everybody."""
-    with seen_as(EVERYTHING):
-        yield
-
-
 def show_to_key(access: Access) -> None:
     """From here on the request runs for a key, and for no session that came along."""
     if asking := viewer.get():

@@ -20,6 +20,7 @@ from tests.waiting import until
 pytestmark = [
     pytest.mark.docker,
     pytest.mark.xdist_group("docker"),
+    pytest.mark.timeout(1800),  # base images are made the first time
     pytest.mark.skipif(
         os.environ.get("DEPLOYMENT", "") in {"", "0"}, reason="takes minutes, and images: DEPLOYMENT=1 runs it"
     ),

@@ -11,7 +11,6 @@ import httpx
 import pytest
 import redis
 from asgiref.sync import sync_to_async
-from channels.testing import WebsocketCommunicator
 from django.conf import settings
 from django.test import override_settings
 
@@ -20,6 +19,7 @@ from logs.edge import WAYS
 from tests.accounts import access
 from tests.accounts.access import Asker
 from tests.accounts.rows import Rows
+from tests.sockets import Socket
 
 WRITE = "PHAROS_TEST_WRITE_ACCESS" in os.environ
 
@@ -60,11 +60,11 @@ def headers_of(asker: Asker) -> dict[str, str]:
 
 async def connects(application: Any, asker: Asker, path: str) -> str:
     headers = [(name.encode(), value.encode()) for name, value in headers_of(asker).items()]
-    socket = WebsocketCommunicator(application, path, headers=headers)
+    socket = Socket(application, path, headers=headers)
     with override_settings(ANONYMOUS_READ=asker.who == access.OPEN):
-        accepted, code = await socket.connect(timeout=30)
+        accepted, code = await socket.connect()
     # Afterwards all has come that was sent on connecting.
-    await socket.disconnect(timeout=30)
+    await socket.disconnect()
     while not socket.output_queue.empty():
         said = socket.output_queue.get_nowait()
         if said["type"] == "websocket.close":

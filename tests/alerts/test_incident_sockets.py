@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
-from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import Permission, User
 
 from alerts import incidents, live
@@ -20,6 +19,7 @@ from core import fragments
 from monitor import health, overview
 from monitor.consumers import OverviewConsumer
 from tests.alerts import made
+from tests.sockets import Socket
 
 pytestmark = [pytest.mark.django_db(transaction=True, databases="__all__"), pytest.mark.asyncio]
 
@@ -43,7 +43,7 @@ async def somebody(*permissions: str) -> Any:
 
 async def look(consumer: Any, user: Any, query: str = "", **route: Any) -> tuple[Any, Any]:
     """The socket, and the first frame of a page that has nothing yet."""
-    socket = WebsocketCommunicator(consumer.as_asgi(), f"/ws/{consumer.__name__}/")
+    socket = Socket(consumer.as_asgi(), f"/ws/{consumer.__name__}/")
     socket.scope.update(user=user, cookies={}, url_route={"kwargs": route})
     await socket.connect()
     await socket.send_to(text_data=json.dumps({"seen": {}, "query": query}))
@@ -51,7 +51,7 @@ async def look(consumer: Any, user: Any, query: str = "", **route: Any) -> tuple
 
 
 async def frame(socket: Any) -> Any:
-    return json.loads(await socket.receive_from(timeout=10))
+    return json.loads(await socket.receive_from())
 
 
 async def announce(*changed: int) -> None:
@@ -142,10 +142,10 @@ async def test_the_start_page_hears_of_incidents() -> None:
 @pytest.mark.parametrize("consumer", [IncidentsConsumer, IncidentConsumer, AlertsConsumer])
 async def test_who_may_not_look_is_turned_away(consumer: Any) -> None:
     incident = await sync_to_async(made.incident)()
-    socket = WebsocketCommunicator(consumer.as_asgi(), "/ws/")
+    socket = Socket(consumer.as_asgi(), "/ws/")
     socket.scope.update(user=await somebody("view_service"), cookies={}, url_route={"kwargs": {"pk": incident.pk}})
     await socket.connect()
-    assert await socket.receive_output(timeout=10) == {
+    assert await socket.receive_output() == {
         "type": "websocket.close",
         "code": fragments.NOT_ALLOWED,
         "reason": "your session ended or lacks the right to look on",

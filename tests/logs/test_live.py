@@ -10,7 +10,6 @@ from typing import Any, cast
 import pytest
 from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
-from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import AnonymousUser, Permission, User
 from django.http import QueryDict
 
@@ -24,6 +23,7 @@ from logs.records import Level, LogRecord
 from logs.search import parse_search
 from logs.store import log_stores
 from tests.logs.corpus import corpus, entries
+from tests.sockets import Socket
 
 pytestmark = [pytest.mark.django_db(transaction=True, databases=["default", "logs"]), pytest.mark.asyncio]
 
@@ -53,16 +53,16 @@ async def alice() -> Any:
     return user
 
 
-def viewer(user: Any, query: str = "format=json", headers: Sequence[tuple[bytes, bytes]] = ()) -> WebsocketCommunicator:
-    communicator = WebsocketCommunicator(LogsConsumer.as_asgi(), f"/ws/logs/?{query}", headers=list(headers))
+def viewer(user: Any, query: str = "format=json", headers: Sequence[tuple[bytes, bytes]] = ()) -> Socket:
+    communicator = Socket(LogsConsumer.as_asgi(), f"/ws/logs/?{query}", headers=list(headers))
     communicator.scope.update(user=user, cookies={})
     return communicator
 
 
-async def messages(socket: WebsocketCommunicator, count: int) -> list[str]:
+async def messages(socket: Socket, count: int) -> list[str]:
     found: list[str] = []
     while len(found) < count:
-        frame = json.loads(await socket.receive_from(timeout=5))
+        frame = json.loads(await socket.receive_from())
         found += [record["message"] for record in reversed(frame["records"])]
     return found
 
@@ -133,7 +133,7 @@ async def test_a_viewer_who_cannot_keep_up_is_told_how_much_was_skipped() -> Non
     socket = viewer(await alice())
     await socket.connect()
     await socket.send_to(text_data=json.dumps({"since": 0}))
-    frame = json.loads(await socket.receive_from(timeout=5))
+    frame = json.loads(await socket.receive_from())
     assert len(frame["records"]) == consumers.FRAME_ROWS
     assert frame["skipped"] == 50
     await socket.disconnect()
@@ -152,7 +152,7 @@ async def test_a_page_that_needs_long_gets_fewer_rows_and_waits_for_nothing_twic
         await say(*[f"while it draws {n}-{m}" for m in range(60)])
     assert await socket.receive_nothing(timeout=0.4)
     await socket.send_to(text_data=json.dumps({"seen": 2}))
-    frame = json.loads(await socket.receive_from(timeout=5))
+    frame = json.loads(await socket.receive_from())
     assert len(frame["records"]) < 100
     assert len(frame["records"]) + frame["skipped"] == 180
     assert frame["records"][0]["message"] == "while it draws 2-59"
@@ -164,7 +164,7 @@ async def test_the_page_gets_its_own_row_fragment_with_the_text_escaped() -> Non
     await socket.connect()
     await socket.send_to(text_data=json.dumps({"since": 0}))
     commit = await say("<script>alert(1)</script>")
-    frame = await socket.receive_from(timeout=5)
+    frame = await socket.receive_from()
     assert f'data-commit="{commit}" data-lines="1" data-skipped="0"' in frame
     assert "&lt;script&gt;alert(1)" in frame
     assert "<script" not in frame
@@ -190,7 +190,7 @@ async def test_a_viewer_whose_filter_matches_nothing_learns_where_it_stands(monk
     await socket.send_to(text_data=json.dumps({"since": 0}))
     await asyncio.sleep(0.2)
     commit = await say("noise")
-    assert json.loads(await socket.receive_from(timeout=5)) == {"commit": commit, "skipped": 0, "records": []}
+    assert json.loads(await socket.receive_from()) == {"commit": commit, "skipped": 0, "records": []}
     await socket.disconnect()
 
 
@@ -200,8 +200,8 @@ async def test_strangers_are_turned_away_with_a_reason() -> None:
     for user, headers in ((AnonymousUser(), []), (bob, []), (None, [(b"authorization", f"Bearer {sender}".encode())])):
         socket = viewer(user, headers=headers)
         await socket.connect()
-        assert "lacks the right" in json.loads(await socket.receive_from(timeout=2))["error"]
-        assert await socket.receive_output(timeout=2) == {
+        assert "lacks the right" in json.loads(await socket.receive_from())["error"]
+        assert await socket.receive_output() == {
             "type": "websocket.close", "code": consumers.NOT_ALLOWED,
             "reason": "your session ended or lacks the right to read logs",
         }  # fmt: skip
@@ -220,8 +220,8 @@ async def test_a_key_that_reads_is_enough() -> None:
 async def test_a_bad_query_closes_with_where_and_why() -> None:
     socket = viewer(await alice(), "format=json&level=loud")
     await socket.connect()
-    assert "expected one of trace" in json.loads(await socket.receive_from(timeout=2))["error"]
-    closed = await socket.receive_output(timeout=2)
+    assert "expected one of trace" in json.loads(await socket.receive_from())["error"]
+    closed = await socket.receive_output()
     assert closed["code"] == consumers.BAD_QUERY
     assert "expected one of trace" in closed["reason"]
 

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
-from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import AnonymousUser, Permission, User
 from django.http import QueryDict
 
@@ -21,6 +20,7 @@ from services import container_views, live
 from services.container_consumers import ContainerConsumer, ContainersConsumer
 from services.models import Container, Service
 from tests.services.fleet import container, service
+from tests.sockets import Socket
 
 pytestmark = [pytest.mark.django_db(transaction=True, databases=["default", "logs"]), pytest.mark.asyncio]
 
@@ -47,7 +47,7 @@ async def somebody(*permissions: str) -> Any:
 
 
 def viewer(user: Any, consumer: Any = OverviewConsumer, path: str = "/ws/overview/", **route: Any) -> Any:
-    communicator = WebsocketCommunicator(consumer.as_asgi(), path)
+    communicator = Socket(consumer.as_asgi(), path)
     communicator.scope.update(user=user, cookies={}, url_route={"kwargs": route})
     return communicator
 
@@ -64,7 +64,7 @@ async def ask(socket: Any, seen: dict[str, int] | None = None, query: str = "") 
 
 
 async def frame(socket: Any) -> Any:
-    return json.loads(await socket.receive_from(timeout=10))
+    return json.loads(await socket.receive_from())
 
 
 async def announce(*services: int) -> None:
@@ -157,14 +157,14 @@ async def test_strangers_are_turned_away_with_a_reason() -> None:
         for consumer in (OverviewConsumer, ContainersConsumer, ContainerConsumer):
             socket = viewer(user, consumer, pk=1)
             await socket.connect()
-            closed = await socket.receive_output(timeout=5)
+            closed = await socket.receive_output()
             assert (closed["type"], closed["code"]) == ("websocket.close", fragments.NOT_ALLOWED)
 
 
 async def test_one_who_may_add_services_only_doesnt_look_on() -> None:
     socket = viewer(await somebody("add_service"))
     await socket.connect()
-    assert (await socket.receive_output(timeout=5))["code"] == fragments.NOT_ALLOWED
+    assert (await socket.receive_output())["code"] == fragments.NOT_ALLOWED
 
 
 async def test_viewers_who_see_the_same_share_one_look(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +202,7 @@ async def test_an_error_ends_the_socket_so_that_the_page_comes_back(
     socket = viewer(await somebody("view_service"))
     await socket.connect()
     await socket.send_to(text_data="{}")
-    assert (await socket.receive_output(timeout=5))["code"] == 1011
+    assert (await socket.receive_output())["code"] == 1011
     assert "A live page ended" in caplog.text
 
 

@@ -9,7 +9,6 @@ from typing import Any, Final, NamedTuple
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from channels.layers import get_channel_layer
-from channels.testing import WebsocketCommunicator
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser, Group, Permission, User
 from django.http import QueryDict
@@ -36,6 +35,7 @@ from services.models import Check, Container, Dependency, HeartbeatPing, Service
 from tests.alerts import made as alerting
 from tests.logs.corpus import entries
 from tests.services import fleet, made
+from tests.sockets import Socket
 
 plain = pytest.mark.django_db(databases=["default", "logs"])
 committed = pytest.mark.django_db(transaction=True, databases=["default", "logs"])  # other threads look, too
@@ -340,8 +340,8 @@ async def layer() -> AsyncIterator[Any]:
     await get_channel_layer().close_pools() if hasattr(get_channel_layer(), "close_pools") else None
 
 
-def socket_of(consumer: Any, path: str, user: Any, **more: Any) -> WebsocketCommunicator:
-    communicator = WebsocketCommunicator(consumer.as_asgi(), path, headers=more.pop("headers", []))
+def socket_of(consumer: Any, path: str, user: Any, **more: Any) -> Socket:
+    communicator = Socket(consumer.as_asgi(), path, headers=more.pop("headers", []))
     communicator.scope.update(user=user, cookies={}, url_route={"kwargs": more})
     return communicator
 
@@ -362,7 +362,7 @@ async def test_live_lines_of_other_teams_do_not_come(who: str, layer: Any) -> No
     assert (await socket.connect())[0]
     await socket.send_to(text_data=json.dumps({"since": 0}))
     await sync_to_async(_store)()
-    frame = json.loads(await socket.receive_from(timeout=20))
+    frame = json.loads(await socket.receive_from())
     assert [record["message"] for record in frame["records"]] == ["cart"]
     await socket.disconnect()
 
@@ -408,7 +408,7 @@ async def test_live_pages_are_those_of_the_viewer(world: World, layer: Any, monk
             if user == ann and consumer is ContainerConsumer:
                 assert await socket.receive_nothing(0.5)
             else:
-                said = await socket.receive_from(timeout=20)
+                said = await socket.receive_from()
                 assert bool(hidden_in(said)) is (user == root), path
             await socket.disconnect()
 
@@ -420,11 +420,11 @@ async def test_live_services_are_those_of_the_viewer(world: World, layer: Any) -
     socket = socket_of(ServicesConsumer, "/ws/services/", ann)
     await socket.connect()
     await socket.send_to(text_data=json.dumps({"shown": {}, "until": None}))
-    said = await socket.receive_from(timeout=20)
+    said = await socket.receive_from()
     assert "shop" in said
     assert not hidden_in(said)
     await socket.disconnect()
     socket = socket_of(ServicesConsumer, f"/ws/services/?service={world.vault.pk}", ann)
     await socket.connect()
-    assert json.loads(await socket.receive_from(timeout=20)) == {"gone": [world.vault.pk]}
+    assert json.loads(await socket.receive_from()) == {"gone": [world.vault.pk]}
     await socket.disconnect()

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
-from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import AnonymousUser, Permission, User
 from django.utils import timezone
 
@@ -20,6 +19,7 @@ from services import consumers, listing, live
 from services.consumers import ServicesConsumer
 from services.models import Check, Service
 from tests.services import made
+from tests.sockets import Socket
 
 pytestmark = [pytest.mark.django_db(transaction=True, databases=["default", "logs"]), pytest.mark.asyncio]
 
@@ -39,13 +39,13 @@ async def bob() -> Any:
     return user
 
 
-def viewer(user: Any, query: str = "", headers: Sequence[tuple[bytes, bytes]] = ()) -> WebsocketCommunicator:
-    communicator = WebsocketCommunicator(ServicesConsumer.as_asgi(), f"/ws/services/?{query}", headers=list(headers))
+def viewer(user: Any, query: str = "", headers: Sequence[tuple[bytes, bytes]] = ()) -> Socket:
+    communicator = Socket(ServicesConsumer.as_asgi(), f"/ws/services/?{query}", headers=list(headers))
     communicator.scope.update(user=user, cookies={})
     return communicator
 
 
-async def open_list(query: str = "", until: str | None = None) -> WebsocketCommunicator:
+async def open_list(query: str = "", until: str | None = None) -> Socket:
     """A list that shows what there is now."""
     socket = viewer(await bob(), query)
     assert (await socket.connect())[0]
@@ -54,12 +54,12 @@ async def open_list(query: str = "", until: str | None = None) -> WebsocketCommu
     return socket
 
 
-async def say(socket: WebsocketCommunicator, shown: dict[str, str], until: str | None = None) -> None:
+async def say(socket: Socket, shown: dict[str, str], until: str | None = None) -> None:
     await socket.send_to(text_data=json.dumps({"shown": shown, "until": until}))
 
 
-async def frame(socket: WebsocketCommunicator) -> dict[str, Any]:
-    return dict(json.loads(await socket.receive_from(timeout=5)))
+async def frame(socket: Socket) -> dict[str, Any]:
+    return dict(json.loads(await socket.receive_from()))
 
 
 async def become(of: Service, status: str, reason: str = "") -> None:
@@ -227,10 +227,10 @@ async def test_news_of_others_are_not_for_this_page() -> None:
 # --- Who may see it --------------------------------------------------------------------------------------------------
 
 
-async def refusal(socket: WebsocketCommunicator) -> tuple[str, int]:
+async def refusal(socket: Socket) -> tuple[str, int]:
     assert (await socket.connect())[0]
-    said = json.loads(await socket.receive_from(timeout=5))
-    closed = await socket.receive_output(timeout=5)
+    said = json.loads(await socket.receive_from())
+    closed = await socket.receive_output()
     return said["error"], closed["code"]
 
 

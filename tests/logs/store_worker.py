@@ -62,10 +62,9 @@ class Worker:
 
     def line(self) -> str:
         """The next line that it prints; it is waited for."""
-        assert self._stem.stdout
-        line = self._stem.stdout.readline()
-        assert line, "the process ended by itself"
-        return line.rstrip()
+        line = self._line()
+        assert line != DEAD, "the process ended by itself"
+        return line
 
     def kill(self) -> list[str]:
         os.kill(self._pid, signal.SIGKILL)
@@ -73,7 +72,13 @@ class Worker:
 
     def last_words(self) -> list[str]:
         """The lines that it printed before it died and nobody has read."""
-        return list(iter(self.line, DEAD))
+        return list(iter(self._line, DEAD))
+
+    def _line(self) -> str:
+        assert self._stem.stdout
+        line = self._stem.stdout.readline()
+        assert line, "the process that makes others ended by itself"
+        return line.rstrip()
 
 
 def main(database: str, name: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from django.apps import apps
 from django.conf import settings
 from django.db.migrations import Migration
@@ -12,7 +14,8 @@ TAKE_AWAY = (DeleteModel, RemoveField, RenameField, RenameModel)
 
 
 def own_migrations() -> list[Migration]:
-    own = {each.label for each in apps.get_app_configs() if each.path.startswith(str(settings.BASE_DIR))}
+    # The packages of others may lie below us as well, in .venv.
+    own = {each.label for each in apps.get_app_configs() if Path(each.path).parent == settings.BASE_DIR}
     loaded = MigrationLoader(None).disk_migrations
     return [migration for (label, _), migration in loaded.items() if label in own]
 

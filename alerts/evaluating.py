@@ -60,10 +60,10 @@ def run_early(now: datetime) -> int:
     if not _early.acquire(blocking=False):
         return 0
     try:
-        woken = early.rules()
+        at, known = clock.micros(now), facts.Facts(now)
+        woken = early.rules(known)
         if not woken:
             return 0
-        at, known = clock.micros(now), facts.Facts(now)
         claimed = _claim(_asleep(list(_restless(woken, at, now, known)), at), at, None)
         return _evaluate_all(claimed, now, known, time.monotonic() + BUDGET)
     finally:

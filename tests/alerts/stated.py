@@ -8,19 +8,19 @@ from datetime import datetime, timedelta
 from types import ModuleType
 from typing import Any
 
-import msgspec
 import pytest
 
 from alerts import conditions
 from alerts.conditions import ConditionError, Measured, Sample
+from alerts.conditions.of_services import Chosen
 from alerts.models import AlertRule
 
 KIND = "stated"
 MEASURED = "stated_values"
 
 
-class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Its name in `Stated.found`."""
+class Config(Chosen, frozen=True):
+    """Its name in `Stated.found`, and the services that it is said to look at."""
 
     what: str = "it"
 
@@ -78,10 +78,10 @@ def stated_condition(db: None, monkeypatch: pytest.MonkeyPatch) -> Stated:
     return made
 
 
-def rule(name: str = "Test", what: str = "it", **fields: Any) -> AlertRule:
+def rule(name: str = "Test", what: str = "it", services: Sequence[str] = (), **fields: Any) -> AlertRule:
     """In bulk, for then nothing follows from its being made."""
     kind = MEASURED if "thresholds" in fields else KIND
-    made = AlertRule(name=name, kind=kind, config={"what": what}, **fields)
+    made = AlertRule(name=name, kind=kind, config={"what": what, "services": list(services)}, **fields)
     return AlertRule.objects.bulk_create([made])[0]
 
 

@@ -444,6 +444,17 @@ def test_a_rule_about_services_is_evaluated_when_one_changes(stated: Stated) -> 
     assert reread(one).due_at == due
 
 
+def test_a_change_of_a_service_wakes_the_rules_that_look_at_it(stated: Stated) -> None:
+    rule("Of it", "of it", ["work*"], due_at=clock.micros(at(60)))
+    rule("Of all", "of all", due_at=clock.micros(at(60)))
+    rule("Of others", "of others", ["api"], due_at=clock.micros(at(60)))
+    evaluating.run_early(at(0))
+    service = Service.objects.create(name="worker")
+    StatusChange.objects.create(service=service, at=NOW, noticed_at=NOW, old="healthy", new="down")
+    evaluating.run_early(at(1))
+    assert sorted(name for name, _ in stated.asked) == ["of all", "of it"]
+
+
 # --- The tick --------------------------------------------------------------------------------------------------------
 
 

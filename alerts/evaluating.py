@@ -16,7 +16,7 @@ import math
 import threading
 import time
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -46,6 +46,7 @@ log = logging.getLogger(__name__)
 
 
 _early, _turns = threading.Lock(), threading.Lock()
+_missed: set[int] = set()  # rules that were woken and nobody could look at: the next early look does
 _behind = False  # the last tick of this process left something over
 _settled = 0  # µs: when this process looked last for what no deadline brings about
 
@@ -57,14 +58,17 @@ class Claimed(msgspec.Struct, frozen=True):
 
 def run_early(now: datetime) -> int:
     """Evaluates what something has just happened to, whether it is due or not. The number of rules."""
+    global _missed
     if not _early.acquire(blocking=False):
         return 0
     try:
         at, known = clock.micros(now), facts.Facts(now)
-        woken = early.rules(known)
+        woken = early.rules(known) | _missed
         if not woken:
             return 0
-        claimed = _claim(_asleep(list(_restless(woken, at, now, known)), at), at, None)
+        restless, _missed = _restless(woken, at, now, known)
+        claimed = _claim(_asleep(restless, at), at, None)
+        _missed |= restless - claimed.due.keys()
         return _evaluate_all(claimed, now, known, time.monotonic() + BUDGET)
     finally:
         _early.release()
@@ -221,13 +225,17 @@ def _step(rule: AlertRule, rows: Sequence[Alert], known: Facts, now: datetime) -
     return measured, evaluation.step(spec, map(episode_of, rows), measured, now, before)
 
 
-def _restless(rules: Collection[int], at: int, now: datetime, known: Facts) -> Iterator[int]:
-    """Those of the rules whose alerts would change now. Writes nothing: of those that are woken most sleep on."""
+def _restless(rules: Collection[int], at: int, now: datetime, known: Facts) -> tuple[set[int], set[int]]:
+    """Those of the rules whose alerts would change now, and those that it could not look at. Writes nothing: of those
+    that are woken most sleep on."""
     until = time.monotonic() + BUDGET
     rows = _active(rules)
-    for rule in AlertRule.objects.filter(_asleep(rules, at), enabled=True).defer(*UNUSED):
-        if time.monotonic() > until:
-            return
+    restless, missed = set(), set()
+    for rule in AlertRule.objects.filter(pk__in=rules, enabled=True).defer(*UNUSED):
+        if rule.claim or rule.due_at <= at or time.monotonic() > until:
+            # Who has it in hand, or is about to, may have measured before that happened which woke it.
+            missed.add(rule.pk)
+            continue
         try:
             _, found = _step(rule, rows.get(rule.pk, []), known, now)
         except ConditionError:
@@ -236,7 +244,8 @@ def _restless(rules: Collection[int], at: int, now: datetime, known: Facts) -> I
             log.exception("Rule %s could not be evaluated", rule)
             continue
         if any(change.verb != Verb.STAY for change in found.changes):
-            yield rule.pk
+            restless.add(rule.pk)
+    return restless, missed
 
 
 def _asleep(rules: Collection[int], at: int) -> Q:

@@ -49,6 +49,7 @@ def _from_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluating, "_settled", 0)
     monkeypatch.setattr(evaluating, "_behind", False)
     monkeypatch.setattr(early, "_seen", {})
+    monkeypatch.setattr(evaluating, "_missed", set())
 
 
 def reread(row: AlertRule) -> AlertRule:
@@ -442,6 +443,20 @@ def test_a_rule_about_services_is_evaluated_when_one_changes(stated: Stated) -> 
     assert evaluating.run_early(at(0.9)) == 0
     # It keeps its place on the grid.
     assert reread(one).due_at == due
+
+
+def test_a_rule_that_is_woken_while_somebody_evaluates_it_is_looked_at_afterwards(stated: Stated) -> None:
+    """What that found is perhaps of the time before."""
+    one = rule(due_at=clock.micros(at(60)), claim="somebody")
+    evaluating.run_early(at(0))
+    stated.found["it"] = found("worker")
+    service = Service.objects.create(name="worker")
+    StatusChange.objects.create(service=service, at=NOW, noticed_at=NOW, old="healthy", new="down")
+    assert evaluating.run_early(at(0.5)) == 0
+    AlertRule.objects.filter(pk=one.pk).update(claim="")
+    assert evaluating.run_early(at(1)) == 1
+    assert states() == [("worker", "firing")]
+    assert evaluating.run_early(at(1.5)) == 0
 
 
 def test_a_change_of_a_service_wakes_the_rules_that_look_at_it(stated: Stated) -> None:

@@ -52,7 +52,7 @@ class Paced:
 
     async def __call__(self, message: dict[str, Any]) -> None:
         more = bool(message.get("more_body"))
-        if self.request.channel is not None:
+        if not self.request.finished and self.request.channel is not None:
             self._tell_twisted(more)
         await self.send(message)
         if more:

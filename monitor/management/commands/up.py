@@ -135,7 +135,7 @@ def processes(redis_port: int | None) -> Plan:
     """In order of start. The rest waits for the web server: the login page comes first."""
     host, port = settings.HOST, settings.PORT
     celery = ("-m", "celery", "-q", "-A", "monitor")
-    web = ("-m", "daphne", "-b", host, "-p", str(port))
+    web = ("-m", "monitor.web", "-b", host, "-p", str(port))
     plan = [
         process("web", *web, *DAPHNE, ready=("http", bootstrap.own_host(), port)),
         process("ingest", "manage.py", "ingest"),

@@ -1,8 +1,9 @@
 """How long incidents took: the mean time to acknowledge (MTTA) and to resolve (MTTR), by rule and by service; and
 which rules are the noisiest.
 
-Counted are incidents that were opened in a range of time. MTTA is the mean of the times from the opening to the first
-acknowledgement, of those that were acknowledged; MTTR that from the opening to the end, of those that are over.
+Counted are incidents that were opened in a range of time, and that the viewer sees. MTTA is the mean of the times from
+the opening to the first acknowledgement, of those that were acknowledged; MTTR that from the opening to the end, of
+those that are over.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Final, NamedTuple
 import msgspec
 from django.db.models import Count, Min, OuterRef, Subquery
 
+from accounts import visibility
+from alerts import visible
 from alerts.models import Alert, AlertRule, Delivery, Incident, IncidentEvent
 from alerts.models.deliveries import Reason
 from alerts.models.incidents import Verb
@@ -71,12 +74,14 @@ def by_service(start: datetime, end: datetime) -> list[Times]:
 
 def noisiest(start: datetime, end: datetime, most: int = 10) -> list[Noise]:
     """The rules with most alerts that fired."""
-    fired = Alert.objects.filter(rule__isnull=False, fired_at__gte=start, fired_at__lt=end).order_by()
+    fired = visible.alerts(Alert.objects.filter(rule__isnull=False, fired_at__gte=start, fired_at__lt=end)).order_by()
     counted = fired.values("rule").annotate(alerts=Count("pk")).order_by("-alerts", "rule")[:most]
     alerts: dict[int, int] = {row["rule"]: row["alerts"] for row in counted}
     names = dict(AlertRule.objects.filter(pk__in=alerts).values_list("pk", "name"))
     told = Delivery.objects.filter(created_at__gte=start, created_at__lt=end, incident__rule__in=alerts).order_by()
     told = told.exclude(reason__in=(Reason.SUMMARY, Reason.TEST))
+    if visibility.current().limited:
+        told = told.filter(incident__in=visible.incidents(Incident.objects.filter(rule__in=alerts)).order_by())
     notifications = dict(told.values_list("incident__rule").annotate(Count("pk")))
     rows = defaultdict(list)
     for row in _rows(start, end):
@@ -98,9 +103,10 @@ def _rows(start: datetime, end: datetime) -> list[_Row]:
     # Taken back, an acknowledgement still was one: the events know.
     acknowledgements = IncidentEvent.objects.filter(incident=OuterRef("pk"), verb=Verb.ACKNOWLEDGE).order_by()
     first = acknowledgements.values("incident").annotate(at=Min("at")).values("at")
-    found = Incident.objects.filter(opened_at__gte=start, opened_at__lt=end).annotate(first=Subquery(first))
+    found = visible.incidents(Incident.objects.filter(opened_at__gte=start, opened_at__lt=end))
     fields = ("rule", "service", "opened_at", "resolved_at", "first")
-    return [_Row(*row) for row in found.order_by("-opened_at").values_list(*fields)[:INCIDENTS_MAX]]
+    newest = found.annotate(first=Subquery(first)).order_by("-opened_at")
+    return [_Row(*row) for row in newest.values_list(*fields)[:INCIDENTS_MAX]]
 
 
 def _by(start: datetime, end: datetime, which: Callable[[_Row], int | None], names: dict[int, str]) -> list[Times]:

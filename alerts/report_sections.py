@@ -9,11 +9,12 @@ from typing import Final
 import msgspec
 from django.db.models import Avg, Count, Max
 
-from alerts import mtt
+from alerts import mtt, visible
 from alerts.models import Alert, Incident
 from alerts.models.incidents import Status
 from core import clock
 from services import availability
+from services import visible as services_visible
 from services.durations import milliseconds, words
 from services.models import Check, CheckHour, Container, ContainerSample, Service
 
@@ -47,14 +48,14 @@ def incidents(span: Span) -> Section:
     found = mtt.of_all(span.start, span.end)
     earlier = mtt.of_all(span.earlier_start, span.earlier_end)
     # Those that have not ended, whenever they began.
-    left = Incident.objects.filter(opened_at__lt=span.end).exclude(status=Status.RESOLVED).order_by("opened_at", "pk")
+    left = visible.incidents(Incident.objects.filter(opened_at__lt=span.end)).exclude(status=Status.RESOLVED)
     said = (
         f"{found.incidents} opened ({earlier.incidents} the time before), {found.resolved} of them resolved,"
         f" {left.count()} not resolved now. MTTA {_span(found.mtta)}, MTTR {_span(found.mttr)}."
     )
     rows = [
         (each.title, each.severity, each.get_status_display(), words(span.now - each.opened_at))
-        for each in left[:ROWS_MAX]
+        for each in map(visible.without_hidden, left.order_by("opened_at", "pk")[:ROWS_MAX])
     ]
     look = "Is somebody at each that is open? What would have kept it from happening?"
     return Section("Incidents", look, said, ("not resolved", "severity", "status", "for"), rows)
@@ -77,7 +78,7 @@ def anomalies(span: Span) -> Section:
 
 def _fired(start: datetime, end: datetime) -> dict[str, int]:
     """Alerts by the name of their rule."""
-    found = Alert.objects.filter(rule__isnull=False, fired_at__gte=start, fired_at__lt=end).order_by()
+    found = visible.alerts(Alert.objects.filter(rule__isnull=False, fired_at__gte=start, fired_at__lt=end)).order_by()
     return dict(found.values_list("rule__name").annotate(Count("pk")))
 
 
@@ -128,13 +129,15 @@ def slow(span: Span) -> Section:
 def _latencies(start: datetime, end: datetime) -> dict[int, float]:
     """The mean of the p95 of the hours, in µs, by check."""
     hours = CheckHour.objects.filter(hour__gte=clock.micros(start), hour__lt=clock.micros(end), p95_us__isnull=False)
+    if hidden := services_visible.hidden_services():
+        hours = hours.exclude(service_check__service__in=hidden)
     return dict(hours.order_by().values_list("service_check").annotate(Avg("p95_us")))
 
 
 def resources(span: Span) -> Section:
     samples = ContainerSample.objects.filter(at__gte=clock.micros(span.start), at__lt=clock.micros(span.end))
     used = samples.order_by().values_list("container").annotate(Avg("cpu_percent"), Max("memory_bytes"))
-    there = Container.objects.filter(removed_at=None).in_bulk()
+    there = services_visible.containers(Container.objects.filter(removed_at=None)).in_bulk()
     found = [(there[pk], cpu or 0.0, memory or 0) for pk, cpu, memory in used if pk in there]
     found.sort(key=lambda each: (-_share(each[0], each[2]), -each[1], each[0].name))
     rows = [
@@ -155,7 +158,7 @@ def _share(container: Container, memory: int) -> float:
 
 
 def availability_of_all(span: Span) -> Section:
-    services = list(Service.objects.order_by("name"))
+    services = list(services_visible.services(Service.objects.order_by("name")))
     found = availability.for_services(services, span.start, span.end, now=span.now)
     counted = [(each, found[each.pk]) for each in services if found[each.pk].counted]
     missed = sum(each.meets_target is False for _, each in counted)

@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from accounts import visibility
 from alerts import reports
 from alerts.models.reports import Cadence, Review
 from core import clock
@@ -45,7 +46,8 @@ def page(request: HttpRequest, cadence: str) -> HttpResponse:
         "wrong": wrong,
         "sections": [(key, section, ticks.get(key)) for key, section in report.sections.items()],
         "ticked": sum(key in ticks for key in report.sections),
-        "may_tick": request.user.has_perm(RESPOND),
+        # Who sees a part of it can't say that all of it was looked at.
+        "may_tick": request.user.has_perm(RESPOND) and not visibility.current().limited,
         "before": _address(cadence, reports.before(cadence, chosen)),
         "after": _address(cadence, later) if later.first <= today else "",
     }

@@ -14,6 +14,7 @@ from alerts.matchers import MatcherError
 from alerts.routing import Node
 
 TOLD, PASSED, REFUSED, UNSEEN = "told", "passed", "refused", "unseen"
+ON_THE_WAY: Final = (TOLD, PASSED)
 _NEXT_NAME: Final = re.compile(r"\s+(?=[a-zA-Z_]\w*\s*=)")
 
 

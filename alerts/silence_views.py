@@ -21,7 +21,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from alerts import matchers, silences
+from accounts import visibility
+from alerts import matchers, silences, visible
 from alerts.expiry import AHEAD
 from alerts.matchers import Matcher, MatcherError
 from alerts.models import Alert, Silence
@@ -36,6 +37,7 @@ LISTED_MAX: Final = 500
 ENDED_FOR: Final = timedelta(days=7)  # how long those that are over are listed
 LONGEST: Final = 366 * 86_400  # seconds
 ALERTS_MAX: Final = 5_000  # that are looked at to count hits
+NOT_OWN: Final = _('Expected a service that you see among them, like service="shop" or service=~"shop|cart".')
 
 
 class SilenceForm(forms.Form):
@@ -59,6 +61,8 @@ class SilenceForm(forms.Form):
             found = [each for line in self.cleaned_data["matchers"] for each in matchers.split(line)]
         except MatcherError as error:
             raise ValidationError(str(error)) from None
+        if not visible.are_own(found):
+            raise ValidationError(NOT_OWN)
         return [str(each) for each in found]
 
     def clean_lasts(self) -> float:
@@ -85,7 +89,7 @@ class SilenceForm(forms.Form):
 @requires(*READ)
 def page(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
-    rows = list(Silence.objects.filter(ends_at__gt=now - ENDED_FOR).order_by("-ends_at")[:LISTED_MAX])
+    rows = list(visible.silences(Silence.objects.filter(ends_at__gt=now - ENDED_FOR)).order_by("-ends_at")[:LISTED_MAX])
     firing = _firing()
     shown = [_shown(row, firing, now) for row in rows]
     current = [each for each in shown if each["state"] != "expired"]
@@ -94,12 +98,13 @@ def page(request: HttpRequest) -> HttpResponse:
         "ended": [each for each in shown if each["state"] == "expired"],
         "soon": _warning(shown),
         "may_change": request.user.has_perm(CHANGE),
+        "limited": visibility.current().limited,
     }
     return render(request, "alerts/silences.html", shell(request, "Silences", **context))
 
 
 def _firing() -> list[dict[str, str]]:
-    return list(Alert.objects.filter(state=State.FIRING).values_list("labels", flat=True)[:ALERTS_MAX])
+    return list(visible.alerts(Alert.objects.filter(state=State.FIRING)).values_list("labels", flat=True)[:ALERTS_MAX])
 
 
 COLOURS: Final = {"active": "green", "pending": "blue", "expired": "grey"}
@@ -156,7 +161,7 @@ def new(request: HttpRequest) -> HttpResponse:
 @requires(CHANGE)
 def edit(request: HttpRequest, pk: UUID) -> HttpResponse:
     """A silence is never changed: this one ends, and another one begins."""
-    row = get_object_or_404(Silence, pk=pk)
+    row = get_object_or_404(visible.silences(Silence.objects.all()), pk=pk)
     now = timezone.now()
     if row.ends_at <= now:
         return redirect(f"{reverse('alerts:silence-new')}?from={row.pk}")
@@ -216,12 +221,15 @@ def _preview(lines: Sequence[str]) -> dict[str, Any]:
         return {"nothing": True}
     if all(each.matches({}) for each in wanted):
         return {"wrong": "These would hit everything: at least one has to ask for some value."}
+    if not visible.are_own(wanted):
+        return {"wrong": NOT_OWN}
     return {"hits": silences.hits(wanted)}
 
 
 def _initial(request: HttpRequest) -> dict[str, Any]:
     given = request.GET
-    if (key := given.get("alert", "")).isdecimal() and len(key) < 19 and (row := Alert.objects.filter(pk=key).first()):
+    shown = visible.alerts(Alert.objects.all())
+    if (key := given.get("alert", "")).isdecimal() and len(key) < 19 and (row := shown.filter(pk=key).first()):
         return {"matchers": [str(Matcher(name, value)) for name, value in sorted(row.labels.items())]}
     if old := _silence(given.get("from", "")):
         lasts = (old.ends_at - old.starts_at).total_seconds()
@@ -231,7 +239,7 @@ def _initial(request: HttpRequest) -> dict[str, Any]:
 
 def _silence(key: str) -> Silence | None:
     try:
-        return Silence.objects.filter(pk=UUID(key)).first()
+        return visible.silences(Silence.objects.all()).filter(pk=UUID(key)).first()
     except ValueError:
         return None
 
@@ -251,7 +259,7 @@ def _as_initial(row: Silence, now: datetime) -> dict[str, Any]:
 @never_cache
 @requires(CHANGE)
 def expire(request: HttpRequest, pk: UUID) -> HttpResponse:
-    row = get_object_or_404(Silence, pk=pk)
+    row = get_object_or_404(visible.silences(Silence.objects.all()), pk=pk)
     person = request.user
     assert isinstance(person, User)
     if silences.expire(row, by=person):

@@ -6,14 +6,20 @@ he sees; what is about none, or about several, may tell of any.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from accounts import visibility
-from alerts.models import Alert, Evidence, Incident, IncidentEvent
-from services.models import Container
-from services.visible import discreet, hidden_containers
+from alerts import matchers
+from alerts.labels import Labels
+from alerts.matchers import Matcher
+from alerts.models import Alert, Evidence, Incident, IncidentEvent, Silence
+from services import visible as services_visible
+from services.models import Container, Service
+from services.visible import SOMETHING, discreet, hidden_containers
 
 LINES: Final = (Evidence.Kind.MATCHES, Evidence.Kind.LINES)
 
@@ -38,6 +44,66 @@ def _names(rows: QuerySet[Any], *, shown: bool) -> list[str]:
     visible = visibility.current()
     names = rows.order_by().values_list("labels__service", flat=True).distinct()
     return [name for name in names if isinstance(name, str) and visible.shows(name) is shown]
+
+
+# --- Silences and labels that somebody types ------------------------------------------------------------------------
+
+SERVICE: Final = "service"
+# What `service=~"shop|cart"` may be made of, so that it is known which services it names.
+_NAMES: Final = re.compile(r"(?:[\w /:@-]|\\\W)+(?:\|(?:[\w /:@-]|\\\W)+)*")
+_UNESCAPED: Final = re.compile(r"\\(\W)")
+
+
+def silences(found: QuerySet[Silence]) -> QuerySet[Silence]:
+    """Those that hit nothing but alerts of services that the viewer sees."""
+    visible = visibility.current()
+    if not visible.limited:
+        return found
+    rows = found.order_by().values_list("pk", "matchers")
+    return found.filter(pk__in=[pk for pk, texts in rows if _are_shown(_named(matchers.parse_all(texts)))])
+
+
+def _are_shown(names: Sequence[str]) -> bool:
+    return bool(names) and all(map(visibility.current().shows, names))
+
+
+def _named(several: Sequence[Matcher]) -> list[str]:
+    """The services of which alone alerts match; [] if they may be of any."""
+    for each in several:
+        if each.name == SERVICE and each.is_equal and each.value:
+            if not each.is_regex:
+                return [each.value]
+            if _NAMES.fullmatch(each.value):
+                return [_UNESCAPED.sub(r"\1", name) for name in each.value.split("|")]
+    return []
+
+
+def are_own(several: Sequence[Matcher]) -> bool:
+    """Whether the viewer may silence what matches. What is hidden is answered as what doesn't exist."""
+    if not visibility.current().limited:
+        return True
+    names = _named(several)
+    return bool(names) and all(map(is_known, names))
+
+
+def is_known(service: str) -> bool:
+    """Whether a viewer who is limited sees a service of that name."""
+    visible = visibility.current()
+    if not visible.shows(service):
+        return False
+    if service in visible.opened or (visible.only is not None and service in visible.only):
+        return True
+    watched = services_visible.services(Service.objects.filter(name=service)).exists()
+    return watched or alerts(Alert.objects.filter(labels__service=service)).exists()
+
+
+def without_names(text: str) -> str:
+    """The name of a route, a receiver or a mute time, if no hidden service is in it."""
+    return SOMETHING if visibility.current().mentions_hidden(text) else text
+
+
+def is_of_known(labels: Labels) -> bool:
+    return not visibility.current().limited or is_known(labels.get(SERVICE, ""))
 
 
 # --- Texts: rows to look at, not to be saved -------------------------------------------------------------------------

@@ -25,10 +25,12 @@ _INCIDENTS: Final = (
     "overview", "status",
     "alerts:incidents", "alerts:acknowledge-some", "alerts:incident", "alerts:acknowledge", "alerts:unacknowledge",
     "alerts:resolve", "alerts:reopen", "alerts:escalate", "alerts:assign", "alerts:comment", "alerts:tick",
-    "alerts:silence", "alerts:alerts",
-    "api-incidents", "alerts.incident_api.incidents", "api-incident", "api-incident-evidence", "api-incident-act",
-    # Sending alerts to it, too. Its silences, receivers and status are not here: they name what they like.
-    "alertmanager:alerts", "alertmanager:groups",
+    "alerts:silence", "alerts:alerts", "alerts:routes", "alerts:reports",
+    "alerts:silences", "alerts:silence-new", "alerts:silence-preview", "alerts:silence-edit", "alerts:silence-expire",
+    "api-incidents", "api-incident-times", "alerts.incident_api.incidents", "api-incident",
+    "api-incident-evidence", "api-incident-act",
+    # Sending alerts to it, too. Its receivers and status are not here: they name what they like.
+    "alertmanager:alerts", "alertmanager:groups", "alertmanager:silences", "alertmanager:silence",
 )  # fmt: skip
 # About nothing that is watched.
 _OWN: Final = (

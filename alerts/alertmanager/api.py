@@ -136,8 +136,9 @@ def groups(request: HttpRequest) -> HttpResponse:
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for each in _found(request.GET, timezone.now()):
         for match in each.matches:
-            group = {"labels": match.labels, "receiver": {"name": match.options.receiver_name}, "alerts": []}
-            found.setdefault((match.group_key, match.options.receiver_name), group)["alerts"].append(each.shown)
+            name = visible.without_names(match.options.receiver_name)
+            group = {"labels": match.labels, "receiver": {"name": name}, "alerts": []}
+            found.setdefault((match.group_key, name), group)["alerts"].append(each.shown)
     return json_response(
         sorted(found.values(), key=lambda group: (sorted(group["labels"].items()), group["receiver"]["name"]))
     )
@@ -160,7 +161,7 @@ def _found(params: QueryDict, now: datetime) -> list[_Found]:
     quiet, inhibitor = silences.active(now), Inhibitor.load()
     found = []
     for row, matches in zip(firing, dispatch.matches_of(firing), strict=True):
-        names = list(dict.fromkeys(match.options.receiver_name for match in matches))
+        names = list(dict.fromkeys(visible.without_names(match.options.receiver_name) for match in matches))
         silenced_by = [str(each.pk) for each in silences.by(quiet, row.labels)]
         inhibition = inhibitor.by(row.labels, row.severity)
         shown = (
@@ -201,7 +202,8 @@ def _get_silences(request: HttpRequest) -> HttpResponse:
     """Those in force first, then those that begin later, then those that ended in the last days."""
     now = timezone.now()
     wanted = [each for text in request.GET.getlist("filter") for each in matchers.split(text)]
-    rows = Silence.objects.filter(ends_at__gt=now - ENDED_FOR).order_by("ends_at", "pk")[:SILENCES_MAX]
+    there = visible.silences(Silence.objects.filter(ends_at__gt=now - ENDED_FOR))
+    rows = there.order_by("ends_at", "pk")[:SILENCES_MAX]
     # As Alertmanager: a silence is looked at as if its matchers were labels.
     found = [row for row in rows if matchers.all_match(wanted, _as_labels(row))]
     order = ("active", "pending", "expired")
@@ -225,6 +227,8 @@ def _post_silence(request: HttpRequest) -> HttpResponse:
         old = _silence(posted.id)
         if old is None:
             return json_response(f"silence {posted.id[:60]} not found", 404)
+    if not visible.are_own(matchers.parse_all(wanted)):
+        return json_response('expected a matcher of a service that the key is for, like service="shop"', 403)
     try:
         with transaction.atomic():
             if old:
@@ -243,21 +247,21 @@ silence_list = _by_method(GET=_get_silences, POST=_post_silence)
 
 def _silence(given: str) -> Silence | None:
     try:
-        return Silence.objects.filter(pk=UUID(given)).first()
+        return visible.silences(Silence.objects.all()).filter(pk=UUID(given)).first()
     except ValueError:
         return None
 
 
 @for_readers
 def _get_silence(request: HttpRequest, pk: UUID) -> HttpResponse:
-    row = Silence.objects.filter(pk=pk).first()
+    row = visible.silences(Silence.objects.all()).filter(pk=pk).first()
     return json_response(wire.silence_row(row, timezone.now())) if row else _no_silence(pk)
 
 
 @for_keys(Scope.ADMIN, "DELETE")
 def _delete_silence(request: HttpRequest, pk: UUID) -> HttpResponse:
     """It ends now. One that is over already is as wanted."""
-    row = Silence.objects.filter(pk=pk).first()
+    row = visible.silences(Silence.objects.all()).filter(pk=pk).first()
     if row is None:
         return _no_silence(pk)
     silences.expire(row)

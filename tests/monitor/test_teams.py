@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from typing import Any, Final, NamedTuple
+from urllib.parse import quote
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
@@ -19,8 +22,9 @@ from django.utils import timezone
 from accounts import keys, visibility
 from accounts.live_pages import TeamLivePage
 from accounts.models import Scope, TeamService
+from alerts import silences
 from alerts.consumers import AlertsConsumer, IncidentConsumer, IncidentsConsumer
-from alerts.models import Evidence, Incident
+from alerts.models import Evidence, Incident, Receiver, Route, Silence
 from core import clock, fragments
 from logs import live, saved
 from logs.consumers import LogsConsumer
@@ -31,8 +35,9 @@ from monitor import overview
 from monitor.consumers import OverviewConsumer
 from services.consumers import ServicesConsumer
 from services.container_consumers import ContainerConsumer, ContainersConsumer
-from services.models import Check, Container, Dependency, HeartbeatPing, Service
+from services.models import Check, CheckHour, Container, ContainerSample, Dependency, HeartbeatPing, Service
 from tests.alerts import made as alerting
+from tests.alerts import routed
 from tests.logs.corpus import entries
 from tests.services import fleet, made
 from tests.sockets import Socket
@@ -43,7 +48,7 @@ committed = pytest.mark.django_db(transaction=True, databases=["default", "logs"
 HIDDEN: Final = ("vault9", "xyzzy")  # the name of a service, and what it says
 READS: Final = (
     "read_records", "view_service", "check_service", "view_container", "view_incident", "respond_incident",
-    "view_alert", "add_silence", "change_check", "view_channel",
+    "view_alert", "add_silence", "view_silence", "view_route", "change_check", "view_channel",
 )  # fmt: skip
 
 
@@ -54,6 +59,7 @@ class World(NamedTuple):
     beats: tuple[Check, Check]
     incidents: tuple[Incident, Incident]
     lines: tuple[str, str]  # ids
+    silences: tuple[Silence, Silence]
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +85,7 @@ def world() -> World:
         alerting.incident("Down · vault9", summary="xyzzy is broken", labels=of_vault, service=vault),
     )
     rule = alerting.rule("Down")
+    Incident.objects.update(rule=rule)
     for incident, labels, said in zip(incidents, (of_shop, of_vault), (why, "xyzzy is broken"), strict=True):
         alerting.alert(rule, labels=labels, incident=incident, annotations={"summary": said})
     for service in (shop, vault):
@@ -91,7 +98,32 @@ def world() -> World:
     beats = (_beat(shop), _beat(vault))
     other = User.objects.create_user("other")
     saved.save(other, "lines of vault9", shared=True, view=QueryDict("q=service:vault9"))
-    return World(shop, vault, boxes, beats, incidents, lines)
+    alerting.alert(alerting.rule("xyzzy noise"), labels=of_vault | {"alertname": "More"})
+    alerting.delivery(incidents[1], outcome="delivered")
+    _measure(beats, boxes)
+    return World(shop, vault, boxes, beats, incidents, lines, _silence_and_route())
+
+
+def _measure(beats: tuple[Check, Check], boxes: tuple[Container, Container]) -> None:
+    """For the reports of today."""
+    now = clock.now()
+    for check in beats:
+        CheckHour.objects.create(service_check=check, hour=now // clock.HOUR * clock.HOUR, up=1, p95_us=1)
+    for box in boxes:
+        ContainerSample.objects.create(container=box, at=now - clock.SECOND, cpu_percent=1, memory_bytes=1 << 20)
+
+
+def _silence_and_route() -> tuple[Silence, Silence]:
+    """Silences of each, and one that hits both; routes of each, and one below it that is for both."""
+    until = timezone.now() + timedelta(hours=3)
+    both = ['service=~"vault9|shop"']
+    shop = silences.create(['service="shop"'], None, until, created_by="bob", comment="cart")
+    vault = silences.create(both, None, until, created_by="bob", comment="xyzzy of vault9")
+    Route.objects.all().delete()
+    top = routed.root("everybody")
+    routed.route(top, "vault9-pager", 'service="vault9"')
+    routed.route(top, "web", 'service=~"shop|vault9"')
+    return shop, vault
 
 
 def _beat(service: Service) -> Check:
@@ -175,6 +207,11 @@ def pages(world: World) -> dict[str, str]:
         f"/services/heartbeat/{world.beats[0].pk}/": "shop", "/services/sla/": "shop",
         "/services/sla/export": "shop", "/containers/": "shop-1", f"/containers/{box}/": "shop-1",
         "/incidents/": "Down", f"/incidents/{incident}/": "cart", "/alerts/": "shop",
+        "/silences/": "cart", f"/silences/{world.silences[0].pk}/": "shop", "/silences/new/": "",
+        f"/silences/new/?from={world.silences[0].pk}": "shop",
+        f"/silences/preview/?matchers={quote('service=shop')} htmx": "<b>1</b> alert that fires",
+        "/alerts/routes/": "", "/alerts/routes/?labels=service=shop": "goes on below",
+        **{f"/reports/{each}/?day={timezone.localdate()}": "shop" for each in ("daily", "weekly", "monthly")},
     }  # fmt: skip
 
 
@@ -187,6 +224,7 @@ def api_pages(world: World) -> dict[str, str]:
         "/monitoring/services/status": "shop", f"/api/services/{shop}": "shop", f"/api/services/{shop}/results": "",
         "/api/containers": "shop-1", "/api/incidents": "shop", f"/api/incidents/{incident}": "shop",
         f"/api/incidents/{incident}/evidence": "cart", "/api/v2/alerts": "shop", "/api/v2/alerts/groups": "",
+        "/api/v2/silences": "cart", f"/api/v2/silence/{world.silences[0].pk}": "cart", "/api/incidents/times": "shop",
     }  # fmt: skip
 
 
@@ -196,7 +234,7 @@ def gone(world: World) -> list[str]:
     return [
         f"/logs/{line}/", f"/services/{vault}/", f"/services/{vault}/chart/", f"/services/{vault}/lines/",
         f"/services/heartbeat/{world.beats[1].pk}/", f"/containers/{box}/", f"/incidents/{incident}/",
-        *api_gone(world),
+        f"/silences/{world.silences[1].pk}/", *api_gone(world),
     ]  # fmt: skip
 
 
@@ -205,6 +243,7 @@ def api_gone(world: World) -> list[str]:
     return [
         f"/api/logs/{line}", f"/api/logs/{line}/context", f"/api/services/{vault}", f"/api/services/{vault}/results",
         f"/api/incidents/{incident}", f"/api/incidents/{incident}/evidence",
+        f"/api/v2/silence/{world.silences[1].pk}",
     ]  # fmt: skip
 
 
@@ -244,7 +283,7 @@ def test_a_key_for_some_services_sees_these(world: World) -> None:
     assert told(Client(), api_pages(world), **headers) == {}
     statuses = {address: look(Client(), address, **headers).status_code for address in api_gone(world)}
     assert statuses == dict.fromkeys(api_gone(world), 404)
-    assert look(Client(), "/api/v2/silences", **headers).status_code == 403
+    assert look(Client(), "/api/v2/status", **headers).status_code == 403
 
 
 @committed
@@ -266,7 +305,9 @@ def test_the_team_finds_it_all(world: World) -> None:
     numbers = ("/status/", "/logs/chart/", "/logs/connect/", "/api/logs/histogram", "/api/v2/alerts/groups")
     shop, box, line = world.shop.pk, world.boxes[0].pk, world.lines[0]
     own = (f"/services/{shop}/lines/", f"/services/{shop}/chart/", "/services/heartbeat/", f"/containers/{box}/",
-           f"/logs/{line}/", f"/api/logs/{line}", f"/api/services/{shop}/results")  # fmt: skip
+           f"/logs/{line}/", f"/api/logs/{line}", f"/api/services/{shop}/results",
+           "/silences/new/", "/silences/preview/", f"/silences/{world.silences[0].pk}/",
+           f"/api/v2/silence/{world.silences[0].pk}")  # fmt: skip
     assert {address for address in without if not address.startswith((*numbers, *own))} == set()
     assert {look(client, address).status_code for address in gone(world)} <= {200, 302}
 
@@ -285,6 +326,88 @@ def test_what_is_hidden_cannot_be_changed(world: World) -> None:
     headers = {"x-api-key": keys.create("shop", [Scope.ADMIN], services=["shop"])[1]}
     posts = [f"/api/services/{vault}/pause", f"/api/services/{vault}/check", f"/api/incidents/{incident}/resolve"]
     assert [client.post(path, headers=headers).status_code for path in posts] == [404, 404, 404]
+
+
+def _counts(text: str) -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", text).split())
+
+
+@plain
+def test_reports_count_what_the_viewer_sees(world: World) -> None:
+    address = f"/reports/weekly/?day={timezone.localdate()}"
+    ann, team = client_of(somebody()), client_of(somebody("bob", "finance"))
+    assert "1 opened (0 the time before), 0 of them resolved, 1 not resolved now" in text_of(ann.get(address))
+    assert "2 opened (0 the time before)" in text_of(team.get(address))
+    # Alerts, notifications, incidents of the rule that is about both.
+    assert "Down 1 0 1 0" in _counts(text_of(ann.get(address)))
+    assert "Down 2 1 2 0" in _counts(text_of(team.get(address)))
+    assert "Looked at</button>" not in text_of(ann.get(address))
+    sent = {"day": str(timezone.localdate()), "section": "incidents", "done": "1"}
+    assert ann.post("/reports/weekly/tick/", sent).status_code == 403  # others take it for all of it
+
+
+@plain
+def test_only_alerts_of_services_that_one_sees_can_be_silenced(world: World) -> None:
+    client = client_of(somebody())
+    before = Silence.objects.count()
+    for wanted in (
+        "severity=high",
+        "service=vault9",
+        'service=~"shop|vault9"',
+        "service=~.+",
+        "service=no",
+    ):
+        sent = {"matchers": wanted, "lasts": "2h", "comment": "deploy"}
+        refused = [text_of(client.post("/silences/new/", sent)),
+                   text_of(client.get("/silences/preview/", {"matchers": wanted}))]  # fmt: skip
+        # One answer for what is hidden and what isn't there.
+        assert all("Expected a service that you see" in each for each in refused), wanted
+    assert Silence.objects.count() == before
+    for wanted in ("service=shop", 'severity=high, service=~"shop"'):
+        sent = {"matchers": wanted, "lasts": "2h", "comment": "deploy"}
+        assert client.post("/silences/new/", sent).status_code == 302, wanted
+    assert Silence.objects.count() == before + 2
+    assert client.post(f"/silences/{world.silences[1].pk}/expire/").status_code == 404
+    assert client.post(f"/silences/{world.silences[0].pk}/expire/").status_code == 302
+    vault = world.incidents[1].alerts.first()
+    assert vault is not None
+    assert not hidden_in(text_of(client.get("/silences/new/", {"alert": vault.pk})))
+    assert client.get("/alerts/routes/", {"alert": vault.pk}).status_code == 200
+
+
+@plain
+def test_a_key_for_some_services_silences_these(world: World) -> None:
+    headers = {"x-api-key": keys.create("shop", [Scope.ADMIN], services=["shop*"])[1]}
+    times = {"startsAt": "2026-11-21T00:00:00Z", "endsAt": "2999-01-01T00:00:00Z"}
+    said = times | {"createdBy": "amtool", "comment": "deploy"}
+    for service, status in (("shop-new", 200), ("vault9", 403)):
+        wanted = [{"name": "service", "value": service, "isRegex": False, "isEqual": True}]
+        sent = json.dumps(said | {"matchers": wanted})
+        answer = client_post(sent, headers)
+        assert answer.status_code == status, answer.content
+    assert Client().delete(f"/api/v2/silence/{world.silences[1].pk}", headers=headers).status_code == 404
+
+
+def client_post(body: str, headers: dict[str, str]) -> Any:
+    return Client().post("/api/v2/silences", body, content_type="application/json", headers=headers)
+
+
+@plain
+def test_the_way_of_an_alert_is_shown_without_names_of_other_teams(world: World) -> None:
+    client = client_of(somebody())
+    for labels in ("service=vault9", "service=no", "severity=high"):
+        answer = client.get("/alerts/routes/", {"labels": labels})
+        assert answer.status_code == 400
+        assert "Expected a service that you see" in text_of(answer)
+    Receiver.objects.filter(name="web").update(name="web and vault9")
+    assert told(client, {"/api/v2/alerts": "something", "/api/v2/alerts/groups": "something"}) == {}
+    text = text_of(client.get("/alerts/routes/", {"labels": "service=shop"}))
+    assert "told to something" not in text  # the whole sentence is hidden, not a part of it
+    assert "Told to 1 receiver" in text
+    assert "<h3>something</h3>" in text
+    assert text.count("<code>") == 1  # the other team's route isn't there
+    assert "the silence “cart” hits it" in text
+    assert "a silence hits it" in text  # another one, of which nothing is told
 
 
 # --- What is not filtered is closed --------------------------------------------------------------------------------

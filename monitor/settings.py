@@ -351,6 +351,7 @@ SOCIALACCOUNT_PROVIDERS = {
     }
 }
 MFA_ADAPTER = "accounts.sign_in.adapters.SecondFactor"
+USERSESSIONS_ADAPTER = "accounts.sign_in.adapters.Sessions"
 MFA_ALLOW_UNVERIFIED_EMAIL = True  # nothing hangs on the address here
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_RECOVERY_CODES_SHOW_ONCE = True

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 from django.core.exceptions import ValidationError
 
+from accounts.acting import TASK, Actor, acting
+from accounts.trail import recording
 from services import container_labels
 from services.container_labels import Plan, PlannedCheck, Reach, Seen
 from services.docker_answers import Inspected
@@ -21,6 +24,7 @@ from services.models import Check, Container, Dependency, DockerHost, Service
 
 SERVICE_FIELDS: Final = ("category", "owner", "description")
 CHECK_FIELDS: Final = ("role", "kind", "target", "interval", "timeout", "enabled")
+DISCOVERY: Final = Actor(TASK, "discovery")  # as the audit trail names it, whoever looked at the host
 REMOVED: Final = "removed"  # the state of a container that is gone and that nothing has replaced
 
 
@@ -52,6 +56,7 @@ def plan(inspected: Inspected, reach: Reach) -> Plan:
 # --- Which service a container is of -------------------------------------------------------------------------------
 
 
+@acting(DISCOVERY)
 def join(containers: Sequence[Container]) -> set[int]:
     """Gives each container the service that was planned for it (`Container.found`), and makes it where there is none.
 
@@ -111,6 +116,7 @@ def _plan(container: Container) -> Plan:
 # --- What a service is like ----------------------------------------------------------------------------------------
 
 
+@acting(DISCOVERY)
 def bring(services: Iterable[int]) -> set[int]:
     """Makes and changes what labels say of these services. Returns those that have to be judged anew."""
     return _Writer(services).write() if services else set()
@@ -137,12 +143,14 @@ class _Writer:
         """The services whose checks or parents are others than before."""
         touched = set()
         changed = []
+        old = {}
         parents = self._parents()
         for pk, service in self.services.items():
             containers = self.containers[pk]
             if not containers:
                 continue
             before = dict(service.from_labels)
+            old[pk] = copy(service)
             if service.managed_by:
                 _take_over(service, _service_values(_plan(containers[0])))
             if self._depend(service, parents[pk]) | self._check(service, containers):
@@ -150,6 +158,7 @@ class _Writer:
             if service.from_labels != before:
                 changed.append(service)
         Service.objects.bulk_update(changed, [*SERVICE_FIELDS, "from_labels"])
+        recording.compared(old, changed)
         return touched
 
     def _check(self, service: Service, containers: Sequence[Container]) -> bool:
@@ -200,9 +209,11 @@ class _Writer:
         before = set(service.from_labels.get("parents", []))
         names = {name for name in names if name in self.by_name and self.by_name[name] != service.pk}
         fresh = {name for name in names - before if (service.pk, name) not in self.dependencies}
-        Dependency.objects.bulk_create(
-            [Dependency(child=service, parent_id=self.by_name[name]) for name in sorted(fresh)], ignore_conflicts=True
-        )
+        if fresh:
+            made = [Dependency(child=service, parent_id=self.by_name[name]) for name in sorted(fresh)]
+            Dependency.objects.bulk_create(made, ignore_conflicts=True)
+            parents = [each.parent_id for each in made]
+            recording.compared({}, Dependency.objects.filter(child=service, parent__in=parents))
         stale = before - names
         if stale:
             Dependency.objects.filter(child=service, parent__name__in=stale).delete()

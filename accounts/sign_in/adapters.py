@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core.internal import ratelimit
 from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.usersessions.adapter import DefaultUserSessionsAdapter
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.models import User
@@ -21,9 +23,13 @@ from django.shortcuts import redirect, resolve_url
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
+from accounts.trail import recording
 from core import secrets
 
 log = logging.getLogger("accounts.sign_in")
+
+ENDED: Final = "sessions_ended"
+PLACES_MAX: Final = 500  # characters
 
 # allauth's name of a message, and what we say.
 SENTENCES: Final = {
@@ -152,6 +158,16 @@ class SecondFactor(DefaultMFAAdapter):
     def generate_authenticator_name(self, user: Any, type: Any) -> str:  # noqa: A002 - allauth's name
         number = len(user.authenticator_set.filter(type=type)) + 1
         return gettext("Passkey") if number == 1 else gettext("Passkey %(n)d") % {"n": number}
+
+
+class Sessions(DefaultUserSessionsAdapter):
+    """Whoever ends sessions leaves an entry in the audit trail."""
+
+    def end_sessions(self, sessions: Sequence[Any]) -> None:
+        if sessions:
+            places = ", ".join(sorted({session.ip for session in sessions}))[:PLACES_MAX]
+            recording.event(ENDED, sessions[0].user, sessions=len(sessions), signed_in_from=places)
+        super().end_sessions(sessions)
 
 
 def has_second_factor(user: User) -> bool:

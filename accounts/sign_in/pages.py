@@ -25,14 +25,14 @@ from allauth.mfa.webauthn.views import (
     RemoveWebAuthnView,
 )
 from allauth.socialaccount.models import SocialAccount
-from allauth.usersessions.internal.flows.sessions import end_other_sessions
+from allauth.usersessions.internal.flows.sessions import end_other_sessions, end_sessions
 from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.dispatch import receiver
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse_lazy
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -105,6 +105,16 @@ def sign_out_others(request: HttpRequest) -> HttpResponse:
     end_other_sessions(request, request.user)
     messages.success(request, gettext("Your other sessions are signed out."))
     return redirect("account")
+
+
+@login_required
+@require_POST
+def sign_out_one(request: HttpRequest, pk: int) -> HttpResponse:
+    """`/account/sessions/<pk>/end/`; that of this request, too."""
+    session = get_object_or_404(UserSession, pk=pk, user_id=request.user.pk)
+    end_sessions(request, [session])
+    messages.success(request, gettext("The session is signed out."))
+    return redirect("account" if request.user.is_authenticated else "login")
 
 
 @login_required

@@ -38,6 +38,7 @@ urlpatterns = [
     path("account/", later("account"), name="account"),
     path("account/", later("account"), name="mfa_index"),
     path("account/sessions/end/", later("sign_out_others"), name="account-end-sessions"),
+    path("account/sessions/<int:pk>/end/", later("sign_out_one"), name="account-end-session"),
     path("account/sso/", later("join"), name="account-sso"),
     path("account/password/", later("ChangePassword"), name="account_change_password"),
     path("account/confirm/", later("Confirm"), name="account_reauthenticate"),

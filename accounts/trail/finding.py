@@ -25,6 +25,7 @@ EVENTS: Final = {
     "sign_in": "signed in",
     "sign_out": "signed out",
     "sign_in_failed": "failed to sign in",
+    "sessions_ended": "ended sessions",
     "key_used": "used a key from a new address",
     "key_refused": "was refused with a key",
     "log_export": "exported logs",
@@ -33,6 +34,8 @@ EVENTS: Final = {
     "archive_forget": "removed restored logs",
     "logs_deleted": "deleted old logs",
     "dead_letter_sent_again": "sent a dead letter again",
+    "backup_restored": "restored a backup",
+    "data_loaded": "loaded data",
 }
 
 

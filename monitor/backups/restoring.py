@@ -6,11 +6,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from auditlog.models import LogEntry
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import DatabaseError, connections
 from django.db.migrations.loader import MigrationLoader
 
+from accounts.trail import recording
 from logs.store import log_stores
 from monitor import __version__, prepare
 from monitor.backups import file, postgres, sqlite, waiting
@@ -43,6 +45,7 @@ def restore(path: Path, say: Say, *, force: bool) -> Manifest:
     prepare.migrate(say)
     if manifest.vendor == "sqlite" and not manifest.has_logs:
         sqlite.continue_commits(manifest.last_commit)
+    recording.event("backup_restored", LogEntry, "backup", file=path.name, made_at=manifest.made_at, rows=manifest.rows)
     if older := {*keys.fallbacks} - {settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS}:
         say(
             f"Set PHAROS_SECRET_KEY_FALLBACKS as it was: {len(older)} of its keys are not known here (the backup has "

@@ -9,7 +9,9 @@ import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value, yield_hotp_counters_from_time
 from allauth.mfa.webauthn.internal import auth
+from allauth.usersessions.models import UserSession
 from asgiref.sync import async_to_sync
+from auditlog.models import LogEntry
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.test import Client
@@ -204,6 +206,24 @@ def test_the_other_sessions_can_be_signed_out(client: Client) -> None:
 
     assert client.get("/account/").status_code == 200
     assert other.get("/account/").status_code == 302
+    assert LogEntry.objects.get(additional_data__event="sessions_ended").additional_data["sessions"] == 1
+
+
+def test_one_session_can_be_signed_out_and_the_trail_says_so(client: Client) -> None:
+    other, bob = signed_in(), Client()
+    bob.force_login(User.objects.create_user("bob"))
+    [ended] = UserSession.objects.filter(session_key=other.session.session_key)
+    address = f"/account/sessions/{ended.pk}/end/"
+    assert address in text_of(client.get("/account/"))
+    assert bob.post(address).status_code == 404
+
+    assert client.post(address)["Location"] == "/account/"
+
+    assert other.get("/account/").status_code == 302
+    assert client.get("/account/").status_code == 200
+    [entry] = LogEntry.objects.filter(additional_data__event="sessions_ended")
+    assert (entry.object_repr, entry.actor.username) == ("alice", "alice")
+    assert (entry.additional_data["sessions"], entry.additional_data["signed_in_from"]) == (1, "127.0.0.1")
 
 
 def test_a_new_password_signs_out_the_others(client: Client) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from auditlog.registry import auditlog
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import Group, User
+from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -258,6 +260,16 @@ def test_an_export_of_logs_is_an_entry(client: Client, anna: User) -> None:
     assert entry.actor == anna
     assert entry.additional_data | {"event": "log_export", "format": "csv"} == entry.additional_data
     assert "level%3Aerror" in entry.additional_data["view"]
+
+
+def test_data_that_is_loaded_is_one_entry(tmp_path: Path) -> None:
+    rows = [{"model": "auth.group", "pk": pk, "fields": {"name": f"group {pk}"}} for pk in (901, 902)]
+    (tmp_path / "groups.json").write_text(json.dumps(rows))
+    call_command("loaddata", tmp_path / "groups.json", verbosity=0)
+    assert Group.objects.filter(pk__gt=900).count() == 2
+    [entry] = entries()
+    assert (entry.additional_data["event"], entry.additional_data["rows"]) == ("data_loaded", 2)
+    assert entry.additional_data["files"].endswith("groups.json")
 
 
 def test_what_happens_all_day_is_one_entry_that_counts() -> None:

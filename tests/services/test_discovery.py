@@ -6,10 +6,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from auditlog.models import LogEntry
 from django.core.exceptions import ValidationError
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from accounts.trail import recording
 from services import discovery, live, probes
 from services.models import Check, Container, Dependency, Service
 from services.status import Status
@@ -53,6 +55,22 @@ def test_new_labels_change_what_labels_made() -> None:
     check = Check.objects.get()
     assert (check.target, check.interval) == ("http://172.18.0.9:8080/health", 30.0)
     assert Service.objects.get().owner == "b"
+
+
+def test_the_trail_has_what_discovery_makes_and_changes() -> None:
+    LogEntry.objects.all().delete()
+    database = inspected("db", compose("shop", "db"))
+    old = inspected("orders", compose("shop", "orders", owner="a", depends_on="db"))
+    write(database, old)
+    made = LogEntry.objects.filter(action=recording.CREATE).exclude(content_type__model="dockerhost")
+    assert {(each.content_type.model, each.object_repr) for each in made} >= {
+        ("service", "orders"), ("service", "db"), ("dependency", str(Dependency.objects.get())),
+    }  # fmt: skip
+    assert {(each.additional_data["via"], each.additional_data["by"]) for each in made} == {("task", "discovery")}
+    LogEntry.objects.all().delete()
+    write(inspected("orders", compose("shop", "orders", owner="b", depends_on="db")), gone=[old.id])
+    [entry] = LogEntry.objects.filter(content_type__model="service")
+    assert (entry.changes, entry.additional_data["by"]) == ({"owner": ["a", "b"]}, "discovery")
 
 
 def test_what_a_person_changed_stays() -> None:

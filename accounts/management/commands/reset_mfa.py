@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from allauth.mfa.models import Authenticator
+from allauth.usersessions.adapter import get_adapter
 from allauth.usersessions.models import UserSession
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -27,8 +28,7 @@ class Command(BaseCommand):
         if user is None:
             raise CommandError(f"There is no user {name!r}. Names are told apart by capitals, too.")
         removed, _ = Authenticator.objects.filter(user=user).delete()
-        for session in UserSession.objects.filter(user=user):
-            session.end()
+        get_adapter().end_sessions(list(UserSession.objects.filter(user=user)))
         log.warning("The second factors of %s were removed on the command line", name, extra={"user": name})
         self.stdout.write(
             f"{name} has no second factor any more ({removed} removed) and is signed out. The password is still needed."

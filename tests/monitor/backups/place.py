@@ -70,6 +70,7 @@ def append() -> dict[str, Any]:
 
 
 def facts() -> dict[str, Any]:
+    from auditlog.models import LogEntry
     from django.db import connections
     from django.test import Client
 
@@ -88,6 +89,10 @@ def facts() -> dict[str, Any]:
         "secret": Check.objects.get(service__name="shop").secrets,
         "login": Client().login(username=ADMIN, password=PASSWORD),
         "last commit": store.last_commit(),
+        "restored": [
+            entry.additional_data["file"]
+            for entry in LogEntry.objects.filter(additional_data__event="backup_restored").order_by("pk")
+        ],
     }
 
 

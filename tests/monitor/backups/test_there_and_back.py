@@ -74,6 +74,7 @@ def test_it_is_all_there_again(places: list[Place], tmp_path: Path) -> None:
     assert after["found"] == before["found"] == [SAID]
     assert after["secret"] == {"password": SECRET}
     assert after["login"] is True
+    assert (before["restored"], after["restored"]) == ([], ["whole.tar.zst"])
 
     assert "--force" in target.run("restore", without_logs, fails=True)
     replaced = target.run("restore", without_logs, "--force")

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 WOKEN: Final = ("alerts.evaluating", "run_early")
 TELLING: Final = (("alerts.dispatch", "flush"), ("alerts.sending", "send_due"))
-# In the order of an alert's way: what one of them finds, the next one takes in the same second.
+# In the order of an alert's way: what one of them finds, the next one takes at once.
 PARTS: Final = (
     ("alerts.evaluating", "run_due"),
     ("alerts.alertmanager.received", "time_out"),
@@ -31,7 +31,7 @@ SLOW_PARTS: Final = (
 PRUNE_BUDGET: Final = 20.0  # seconds of each hour
 
 log = logging.getLogger(__name__)
-_failing: set[str] = set()  # parts whose last run failed: what fails each second is said once
+_failing: set[str] = set()  # parts whose last run failed: what fails at each tick is said once
 
 
 @shared_task

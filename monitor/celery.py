@@ -4,7 +4,8 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, setup_logging, worker_ready
+from celery.signals import beat_init, setup_logging, task_postrun, task_prerun, worker_init, worker_ready
+from django.db import close_old_connections, connections
 
 from core import memory, reporting
 
@@ -18,6 +19,22 @@ app.autodiscover_tasks()
 @setup_logging.connect
 def keep_our_logging(**_: Any) -> None:
     """Django's LOGGING is in force. That somebody listens keeps Celery from setting levels and handlers of its own."""
+
+
+@worker_init.connect
+def keep_connections(**_: Any) -> None:
+    """From task to task: to open SQLite's file, and to learn again which tables it has, takes longer than many tasks.
+    Of PostgreSQL the settings say how long."""
+    for database in connections.settings.values():
+        if database["ENGINE"].endswith("sqlite3"):
+            database["CONN_MAX_AGE"] = None
+
+
+@task_prerun.connect
+@task_postrun.connect
+def end_connections(**_: Any) -> None:
+    """Those that broke, or are too old."""
+    close_old_connections()
 
 
 @worker_ready.connect

@@ -2,6 +2,7 @@
 docs/configuration.md lists them."""
 
 import logging
+import sys
 from pathlib import Path
 
 import dj_database_url
@@ -187,6 +188,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
+CELERY_DB_REUSE_MAX = sys.maxsize  # tasks: monitor/celery.py ends connections when it is time
 CELERY_BEAT_SCHEDULE = {
     # A tick lives shorter than its interval, so that a worker that was away doesn't work off a queue of old ticks.
     "tick": {"task": "monitor.tasks.tick", "schedule": 5, "options": {"expires": 5}},
@@ -201,7 +203,8 @@ CELERY_BEAT_SCHEDULE = {
     "keep-container-samples": {"task": "services.tasks.keep_samples", "schedule": 600, "options": {"expires": 600}},
     "freeze-evidence": {"task": "alerts.tasks.freeze_evidence", "schedule": 2, "options": {"expires": 2}},
     "archive-logs": {"task": "logs.tasks.archive", "schedule": 3600, "options": {"expires": 3600}},
-    "alerts": {"task": "alerts.tasks.tick", "schedule": 1, "options": {"expires": 1}},
+    # Half of it is what somebody who is to be told waits for on average.
+    "alerts": {"task": "alerts.tasks.tick", "schedule": 0.5, "options": {"expires": 0.5}},
     "watch-alerts": {"task": "alerts.tasks.watch", "schedule": 10, "options": {"expires": 10}},
     "prune-audit-trail": {"task": "accounts.tasks.prune_trail", "schedule": 3600, "options": {"expires": 3600}},
     "prune-alerts": {"task": "alerts.tasks.prune", "schedule": 3600, "options": {"expires": 3600}},

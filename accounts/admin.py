@@ -185,6 +185,9 @@ class ApiKeyAdmin(ModelAdmin):  # type: ignore[misc]
     actions = ["revoke", "end_old_secrets"]
     actions_detail = ["rotate"]
 
+    def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
+        return super().get_readonly_fields(request, obj) if obj else []
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
         found: QuerySet[ApiKey] = super().get_queryset(request)
         return found.prefetch_related("old_secrets")

@@ -1,4 +1,4 @@
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.contrib.admin.apps import SimpleAdminConfig
 from django.db.models.signals import post_migrate
 
@@ -14,6 +14,8 @@ class AccountsConfig(AppConfig):
         # After Django's own receiver, which makes the permissions.
         post_migrate.connect(roles.grant, dispatch_uid="accounts.roles.grant")
         visibility.connect()
+        # Django's "Authentication and Authorization" leaves no room on a phone for what comes after it.
+        apps.get_app_config("auth").verbose_name = "People"
 
 
 class AdminConfig(SimpleAdminConfig):

@@ -12,11 +12,19 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from unfold.sites import UnfoldAdminSite
 
+from accounts import visibility
 from accounts.roles import ENTER_ADMIN
 from core.pages import forbidden
 
 
 class Site(UnfoldAdminSite):  # type: ignore[misc]
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        context: dict[str, Any] = super().each_context(request)
+        # The search finds screens of the admin, which is closed to who sees some services only.
+        if context["has_permission"] and visibility.current().limited:
+            context["sidebar_show_search"] = False
+        return context
+
     def has_permission(self, request: HttpRequest) -> bool:
         return request.user.is_active and request.user.has_perm(ENTER_ADMIN)
 

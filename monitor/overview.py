@@ -87,7 +87,7 @@ def overview(request: HttpRequest) -> HttpResponse:
 def fragments(rights: frozenset[str]) -> Fragments:
     """What the page shows somebody with these permissions, in the present time zone."""
     live = Fragments()
-    checks = health.readiness()["checks"]
+    checks = _with_grace(health.readiness()["checks"])
     if INCIDENTS in rights:
         _add_incidents(live, may_respond=RESPOND in rights)
     if WATCH in rights:
@@ -168,8 +168,7 @@ def _own(title: str, checks: dict[str, Any]) -> Card:
     check = checks.get(OWN_PARTS.get(title, ""))
     if check is None:
         return Card(title, "grey", "not watched", "", hint=True)
-    colour = "green" if check["status"] == "healthy" else "red"
-    return Card(title, colour, check["status"], f"Pharos’ own: {check['detail']}", hint=True)
+    return Card(title, _colour(check), check["status"], f"Pharos’ own: {check['detail']}", hint=True)
 
 
 def _problems(worst: list[Brief], tally: glance.Tally, *, may_check: bool) -> list[tuple[str, dict[str, Any]]]:
@@ -229,15 +228,17 @@ def _count() -> Figures:
     store = log_stores["default"]
     hour = store.histogram(Everything(), start=now - clock.HOUR, end=now, step=clock.MINUTE, deadline=SECONDS)
     minute = store.histogram(Everything(), start=now - clock.MINUTE, end=now, step=clock.MINUTE, deadline=SECONDS)
+    # The minute is asked later, and may have seen lines that were not stored before.
+    whole = [max(pair) for pair in zip(hour.totals, minute.totals, strict=True)]
     errors = parse_search(QueryDict("level=error,fatal&from=-24h"), now=now)
     newest = store.search(errors.node, start=errors.start, limit=ERRORS_SHOWN, deadline=SECONDS)
     counted = {
         "by_level": [
             (level, last_minute, last_hour)
-            for level, last_minute, last_hour in zip(LEVELS, minute.totals, hour.totals, strict=True)
+            for level, last_minute, last_hour in zip(LEVELS, minute.totals, whole, strict=True)
         ][::-1],
         "last_minute": sum(minute.totals),
-        "last_hour": sum(hour.totals),
+        "last_hour": sum(whole),
     }
     chart = charts.data(hour, now - clock.HOUR, now, set(LEVELS))
     return Figures(counted, chart, _senders(now), list(newest.records), errors)
@@ -263,17 +264,35 @@ class Part(NamedTuple):
     detail: str
 
 
+GRACE: Final = 30.0  # seconds after the start of this process: others may still be starting
+STARTING: Final = "starting"
+_SOON: Final = frozenset({"worker", "ingest"})
+_PART_COLOURS: Final = {"healthy": "green", STARTING: "grey"}
+_started = time.monotonic()
+
+
+def _with_grace(checks: dict[str, Any]) -> dict[str, Any]:
+    """After a start, what comes a few seconds later than the pages isn't away."""
+    if time.monotonic() - _started > GRACE:
+        return checks
+    return {
+        name: check | {"status": STARTING} if name in _SOON and check["status"] != "healthy" else check
+        for name, check in checks.items()
+    }
+
+
 def _ill(checks: dict[str, Any]) -> list[str]:
-    return [TITLES.get(name, name) for name, check in checks.items() if check["status"] != "healthy"]
+    return [TITLES.get(name, name) for name, check in checks.items() if check["status"] not in _PART_COLOURS]
 
 
 def _parts(checks: dict[str, Any]) -> list[Part]:
     return [
-        Part(
-            TITLES.get(name, name), "green" if check["status"] == "healthy" else "red", check["status"], check["detail"]
-        )
-        for name, check in checks.items()
+        Part(TITLES.get(name, name), _colour(check), check["status"], check["detail"]) for name, check in checks.items()
     ]
+
+
+def _colour(check: dict[str, Any]) -> str:
+    return _PART_COLOURS.get(check["status"], "red")
 
 
 # --- The banner ---------------------------------------------------------------------------------------------------
@@ -306,7 +325,8 @@ def status(request: HttpRequest) -> HttpResponse:
 
 
 def problems(readiness: dict[str, Any], now: datetime) -> list[str]:
-    ill = {name: check for name, check in readiness["checks"].items() if check["status"] != "healthy"}
+    checks = _with_grace(readiness["checks"])
+    ill = {name: check for name, check in checks.items() if check["status"] not in _PART_COLOURS}
     for name in _ill_since.keys() - ill.keys():
         del _ill_since[name]
     for name in ill:

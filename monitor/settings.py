@@ -248,6 +248,7 @@ if HEARTBEAT_URL:
 # --- Pages -----------------------------------------------------------------------------------------------------
 
 LANGUAGE_CODE = "en-us"
+FORMAT_MODULE_PATH = "monitor.formats"
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"

@@ -32,6 +32,15 @@
     if (button) copy(button);
   });
 
+  // As in other products. Where there is no search, the browser's own.
+  document.addEventListener("keydown", (event) => {
+    const search = document.getElementById("nav-filter");
+    if (event.key !== "k" || !(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey) return;
+    if (!search?.checkVisibility()) return;
+    event.preventDefault();
+    search.focus();
+  });
+
   // --- How long ago: two units, as services/durations.py says it -----------------------------------------------------
 
   const UNITS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];

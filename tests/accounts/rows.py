@@ -147,6 +147,7 @@ ADDRESSES: Final[Mapping[str, Any]] = {
     "logs/saved/": lambda rows: {"pk": rows.of(SavedQuery).pk},
     "logs/connect/": lambda rows: {"slug": "curl"},
     "account/passkeys/": lambda rows: {"pk": rows.of(Authenticator).pk},
+    "account/sessions/": lambda _: {"pk": 0},  # nobody's
     "logs/<position:position>/": lambda rows: {"position": rows.record},
     "api/logs/": lambda rows: {"record_id": rows.record},
     "ping/<token>": lambda rows: {"token": rows.of(Heartbeat).token},

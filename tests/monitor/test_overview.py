@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from core import clock
 from logs.records import Level, LogRecord
@@ -30,6 +32,7 @@ def checks(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     found: dict[str, Any] = dict.fromkeys(("database", "redis", "worker", "ingest"), WELL)
     monkeypatch.setattr(health, "readiness", lambda: {"status": "ready", "checks": found})
     monkeypatch.setattr(overview, "_ill_since", {})
+    monkeypatch.setattr(overview, "_started", -overview.GRACE)  # long ago
     monkeypatch.setattr(overview, "_figures", {})
     return found
 
@@ -149,6 +152,35 @@ def test_the_time_is_that_of_the_first_look_and_ends_with_the_trouble(checks: di
     assert "since 10:00: refused. Lines" in overview.problems({"checks": checks}, later)[0]
     assert overview.problems({"checks": checks | {"ingest": WELL}}, later) == []
     assert "since 11:00" in overview.problems({"checks": checks}, later)[0]
+
+
+def test_after_a_start_what_comes_later_is_not_away(
+    alice: Client, checks: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks |= {"worker": ILL, "ingest": ILL, "database": ILL}
+    monkeypatch.setattr(overview, "_started", time.monotonic())
+    assert [each.split()[1] for each in overview.problems({"checks": checks}, timezone.now())] == ["database"]
+    checks["database"] = WELL
+    page = text_of(alice.get("/"))
+    assert "Pharos itself: ready" in page
+    assert page.count("<b>Worker</b> starting") == 1
+    monkeypatch.setattr(overview, "_started", time.monotonic() - 10 * overview.GRACE)
+    assert len(overview.problems({"checks": checks}, timezone.now())) == 2
+
+
+def test_an_hour_has_no_fewer_lines_than_its_last_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Just after a start, lines are stored between the two questions."""
+    asked = log_stores["default"].histogram
+
+    def slow(node: Any, *, step: int, start: int, end: int, deadline: float) -> Any:
+        found = asked(node, start=start, end=end, step=step, deadline=deadline)
+        store(Level.INFO)
+        return found
+
+    monkeypatch.setattr(log_stores["default"], "histogram", slow)
+    counted = overview._count().counted
+    assert counted["last_hour"] >= counted["last_minute"] > 0
+    assert all(hour >= minute for _, minute, hour in counted["by_level"])
 
 
 def test_pages_stand_while_redis_is_away(alice: Client, checks: dict[str, Any]) -> None:

@@ -253,14 +253,14 @@ class BlockStore(BaseLogStore):
             for block in self.shelf.listed(0, time - 1, "newer")
             if block.last < time and not any(start <= block.first < end for start, end in keep)
         ]
-        for block, known in self._known_of(stop.when_late(whole)):
+        for known in self._known_of(stop.when_late(whole)):
             header = known.header
             if any(doomed(header.services[pair >> 3], Level(pair & 7)) for pair in header.pairs):
-                kept = self._rewrite([block.pk], doomed)
+                kept = self._rewrite([known.block.pk], doomed)
                 deleted += header.lines - kept if kept is not None else 0
         return deleted
 
-    def _known_of(self, blocks: Iterable[Listed]) -> Iterator[tuple[Listed, Known]]:
+    def _known_of(self, blocks: Iterable[Listed]) -> Iterator[Known]:
         """As `Shelf.known`, up to a block that has gone: the next upkeep has a new list."""
         with suppress(Moved):
             yield from chain.from_iterable(self.shelf.known(blocks, grams=False))

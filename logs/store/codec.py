@@ -39,7 +39,8 @@ FIELDS: Final = {
     "title": (Column.TEXTS, 0), "message": (Column.TEXTS, 1),
     "request_id": (Column.IDS, 0), "trace_id": (Column.IDS, 1), "span_id": (Column.IDS, 2),
 }  # fmt: skip
-_FEW: Final = 6  # lines of text columns that are cut out one by one: those of two records
+_FEW: Final = 50  # lines of a text column that are cut out one by one; for more, all are
+_STEP: Final = 2_048  # bytes of a text column of which it is known how many lines end in them
 # A checksum in each column: flipped bytes are found when it is opened, and never shown as somebody's line.
 _OPTIONS: Final[Mapping[int, int]] = {
     int(zstd.CompressionParameter.compression_level): 1,
@@ -234,13 +235,11 @@ class Columns:
     """A block, opened column by column as they are asked for."""
 
     grams: Grams | None = None  # filters of its text columns, if somebody made them
-    _cut = 0
 
     def __init__(self, block: Block) -> None:
         self._block = block
         self.header = block.header
         self.lines = block.header.lines
-        self.base = block.base
 
     def column(self, name: str) -> bytes:
         """As it is in the block: compressed."""
@@ -248,13 +247,24 @@ class Columns:
         return data
 
     @cached_property
+    def base(self) -> int:
+        return self._block.base
+
+    @cached_property
     def times(self) -> list[int]:
         return list(accumulate(unpack(self.column("times"))))
 
-    @cached_property
+    @property
     def sequences(self) -> list[int]:
         base = self.base
-        return [base + offset for offset in unpack(self.column("sequences"))]
+        return [base + offset for offset in self._offsets]
+
+    def sequence(self, line: int) -> int:
+        return self.base + self._offsets[line]
+
+    @cached_property
+    def _offsets(self) -> list[int]:
+        return unpack(self.column("sequences"))
 
     @cached_property
     def _labels(self) -> bytes:
@@ -305,18 +315,18 @@ class Columns:
         return {}
 
     def line(self, column: Column, number: int) -> bytes:
-        """One line of a text column. A few are cut out one by one; for more, all are."""
-        lines = self._lines.get(column)
-        if lines is None:
+        """One line of a text column."""
+        return self._cut(column).line(number)
+
+    def _cut(self, column: Column) -> Cut:
+        cut = self._cuts.get(column)
+        if cut is None:
             data: bytes = getattr(self, column)
-            self._cut += 1
-            if self._cut <= _FEW:
-                return nth_line(data, number)
-            lines = self._lines[column] = data.split(LINE_END)
-        return lines[number]
+            cut = self._cuts[column] = Cut(data)
+        return cut
 
     @cached_property
-    def _lines(self) -> dict[Column, list[bytes]]:
+    def _cuts(self) -> dict[Column, Cut]:
         return {}
 
     def record(self, line: int) -> LogRecord:
@@ -333,7 +343,7 @@ class Columns:
             trace_id=trace_id.decode(),
             span_id=span_id.decode(),
             metadata=self.line(Column.METADATA, line),
-            sequence=self.sequences[line],
+            sequence=self.sequence(line),
         )
 
     def field(self, name: str, line: int) -> str:
@@ -372,24 +382,49 @@ class Columns:
         rows = [line.split(FIELD_END) for line in data.split(LINE_END)]
         return [list(map(bytes.decode, field)) for field in zip(*rows, strict=True)]
 
-    def records(self) -> list[LogRecord]:
-        return [self.record(line) for line in range(self.lines)]
+    def records(self, lines: Sequence[int] | None = None) -> list[LogRecord]:
+        """Of these lines, or all."""
+        lines = range(self.lines) if lines is None else lines
+        for column in Column:
+            self._cut(column).expect(len(lines))
+        return [self.record(line) for line in lines]
 
 
-def nth_line(data: bytes, number: int) -> bytes:
-    """A line of a text column, by its number from 0: found by halving, without cutting the others."""
-    begin, end, before = 0, len(data), number
-    while before and end - begin > 2_048:
-        middle = (begin + end) // 2
-        ended = data.count(LINE_END, begin, middle)
-        if ended >= before:
-            end = middle
-        else:
-            begin, before = middle, before - ended
-    for _ in range(before):
-        begin = data.index(LINE_END, begin) + 1
-    stop = data.find(LINE_END, begin)
-    return data[begin:] if stop < 0 else data[begin:stop]
+class Cut:
+    """Lines of a text column, by their number from 0. A few are cut out one by one; for more, all are."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._asked = 0
+
+    def expect(self, lines: int) -> None:
+        """So many lines will be asked for."""
+        self._asked += lines
+
+    def line(self, number: int) -> bytes:
+        self._asked += 1
+        return self._all[number] if self._asked > _FEW else self._found(number)
+
+    def _found(self, number: int) -> bytes:
+        data, begin = self._data, 0
+        if number:
+            step = bisect_left(self._ended, number) - 1
+            begin = step * _STEP
+            for _ in range(number - self._ended[step]):
+                begin = data.index(LINE_END, begin) + 1
+        end = data.find(LINE_END, begin)
+        return data[begin:] if end < 0 else data[begin:end]
+
+    @cached_property
+    def _ended(self) -> list[int]:
+        """How many lines end before each step."""
+        data = self._data
+        counts = (data.count(LINE_END, begin, begin + _STEP) for begin in range(0, len(data), _STEP))
+        return list(accumulate(counts, initial=0))
+
+    @cached_property
+    def _all(self) -> list[bytes]:
+        return self._data.split(LINE_END)
 
 
 def fold(data: bytes) -> bytes:

@@ -57,13 +57,14 @@ class Grams(msgspec.Struct, frozen=True):
 
     def may_hold(self, column: Column, text: bytes) -> bool:
         """False only if the (folded) text is nowhere in the column. A shorter one than a piece may be anywhere."""
-        if column is Column.IDS and not self.spells(text):
+        if column is Column.IDS and not spells(self.letters, text):
             return False
         return all_set(self.bitmap(column), places(text, LENGTHS[column]))
 
-    def spells(self, text: bytes) -> bool:
-        """Whether the ids have all letters of a text."""
-        return not text.translate(None, self.letters)
+
+def spells(letters: bytes, text: bytes) -> bool:
+    """Whether a text has no other letters."""
+    return not text.translate(None, letters)
 
 
 def make(columns: Columns) -> Grams:

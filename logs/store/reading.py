@@ -124,14 +124,15 @@ class Search:
             when = self.sign * columns.times[line]
             if when < bottom:
                 break
-            key = (when, self.sign * columns.sequences[line])
+            key = (when, self.sign * columns.sequence(line))
             if when <= top and (self.bound is None or key < self.bound):
                 found.append(Hit(key, line, None))
                 if len(found) == self.wanted:
                     break
         best = heapq.nlargest(self.wanted, [*self.hits, *found], key=lambda hit: hit.key)
         # Records are made at once, and only of the best: a hit must not keep its opened block in memory.
-        self.hits = [hit if hit.record else hit._replace(record=columns.record(hit.line)) for hit in best]
+        records = iter(columns.records([hit.line for hit in best if hit.record is None]))
+        self.hits = [hit if hit.record else hit._replace(record=next(records)) for hit in best]
 
     def _page(self, frontier: int) -> Page:
         hits = [hit for hit in self.hits if hit.key[0] >= frontier]
@@ -159,13 +160,10 @@ def histogram(shelf: Shelf, node: Node, start: int, end: int, step: int, stop: S
 
     def count(blocks: Sequence[Listed]) -> Histogram:
         buckets = {bucket: [0] * len(LEVELS) for bucket in range(begin, max(end, begin + 1), step)}
-        rest = []
+        rest: Iterable[Listed] = blocks
         if labels_only:
-            for block, known in chain.from_iterable(shelf.known(stop.when_late(blocks), grams=False)):
-                if not _count_header(known, wanted, block, start, end, step, buckets):
-                    rest.append(block)
-        else:
-            rest = list(blocks)
+            every = chain.from_iterable(shelf.known(stop.when_late(blocks), grams=False))
+            rest = [known.block for known in every if not _count_header(known, wanted, start, end, step, buckets)]
         for block, columns in _opened(shelf, rest, node, stop):
             bucket = block.first - block.first % step
             if start <= block.first and block.last < min(end, bucket + step):
@@ -180,9 +178,10 @@ def histogram(shelf: Shelf, node: Node, start: int, end: int, step: int, stop: S
 
 
 def _count_header(
-    known: Known, wanted: scan.Pairs, block: Listed, start: int, end: int, step: int, buckets: dict[int, list[int]]
+    known: Known, wanted: scan.Pairs, start: int, end: int, step: int, buckets: dict[int, list[int]]
 ) -> bool:
     """Counts a block by its header, if that tells exactly which of its lines are in which bucket."""
+    block = known.block
     inside = start <= block.first and block.last < end
     bucket = block.first - block.first % step
     if inside and block.last < bucket + step:
@@ -222,7 +221,7 @@ def values(shelf: Shelf, node: Node, field: str, start: int, end: int, stop: Sto
         counted: Counter[str] = Counter()
         whole = {block.pk for block in blocks if by_header and start <= block.first and block.last < end}
         counting = stop.when_late(block for block in blocks if block.pk in whole)
-        for _block, known in chain.from_iterable(shelf.known(counting, grams=False)):
+        for known in chain.from_iterable(shelf.known(counting, grams=False)):
             for service, level, lines in known.by_pair:
                 if pairs.matches(service, level):
                     counted[service] += lines
@@ -285,7 +284,8 @@ def _by_header(
     shelf: Shelf, blocks: Sequence[Listed], wanted: scan.Pairs, step: int, times: int, stop: Stop
 ) -> Iterator[tuple[int, Sequence[Counted]]]:
     """Those blocks whose header tells it. `times`: how often the service stands in the key."""
-    for block, known in chain.from_iterable(shelf.known(stop.when_late(blocks), grams=False)):
+    for known in chain.from_iterable(shelf.known(stop.when_late(blocks), grams=False)):
+        block = known.block
         bucket = block.first - block.first % step
         counted: Counter[tuple[int, Key]] = Counter()
         if block.last < bucket + step:

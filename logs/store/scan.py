@@ -12,7 +12,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, reduce
 from itertools import accumulate
-from operator import or_
+from operator import attrgetter, or_
 from typing import TYPE_CHECKING, Final
 
 from logs.query import (
@@ -33,7 +33,7 @@ from logs.query import (
 from logs.records import Level as RecordLevel
 from logs.records import LogRecord
 from logs.store.codec import FIELDS, LINE_END, Columns
-from logs.store.grams import LENGTHS, Column, Grams, all_set, places
+from logs.store.grams import LENGTHS, Column, Grams, all_set, places, spells
 
 if TYPE_CHECKING:
     from logs.store.shelf import Known
@@ -118,8 +118,7 @@ def sieve(node: Node) -> Sieve:
             has_value = _value_held(node)
             return lambda known: known.grams is None or has_value(known.grams)
         case Field(name=name) if name != "id":
-            ((column, (text,)),) = _sought(node)
-            return lambda known: known.grams is None or known.grams.may_hold(column, text)
+            return _field_held(node)
         case _:
             return lambda known: True
 
@@ -140,6 +139,7 @@ def _text_held(node: Text) -> Sieve:
     text, folded = _encoded(node.folded), node.folded
     in_texts, in_ids = places(text, LENGTHS[Column.TEXTS]), places(text, LENGTHS[Column.IDS])
     in_metadata = [places(needle, LENGTHS[Column.METADATA]) for needle in node.metadata_needles]
+    spelled = _spelled(text)
 
     def may(known: Known) -> bool:
         grams = known.grams
@@ -147,11 +147,28 @@ def _text_held(node: Text) -> Sieve:
             grams is None
             or all_set(grams.texts, in_texts)
             or _any_set(grams.metadata, in_metadata)
-            or (grams.spells(text) and all_set(grams.ids, in_ids))
+            or (spelled(grams.letters) and all_set(grams.ids, in_ids))
             or folded in known.names
         )
 
     return may
+
+
+def _field_held(node: Field) -> Sieve:
+    ((column, (text,)),) = _sought(node)
+    wanted, bitmap = places(text, LENGTHS[column]), attrgetter(column.value)
+    spelled = _spelled(text) if column is Column.IDS else lambda letters: True
+
+    def may(known: Known) -> bool:
+        grams = known.grams
+        return grams is None or (spelled(grams.letters) and all_set(bitmap(grams), wanted))
+
+    return may
+
+
+def _spelled(text: bytes) -> Callable[[bytes], bool]:
+    """Whether ids with these letters may have a text. Most blocks have the same letters."""
+    return lru_cache(maxsize=64)(lambda letters: spells(letters, text))
 
 
 def _value_held(node: Metadata) -> Callable[[Grams], bool]:
@@ -351,7 +368,7 @@ def _lines_at(record_id: str, columns: Columns) -> list[int]:
     except ValueError:
         return []
     same_time = range(bisect_left(columns.times, timestamp), bisect_right(columns.times, timestamp))
-    return [line for line in same_time if columns.sequences[line] == wanted]
+    return [line for line in same_time if columns.sequence(line) == wanted]
 
 
 def _metadata(node: Metadata, columns: Columns, within: Selection | None) -> Selection:

@@ -13,6 +13,7 @@ from collections import ChainMap, Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, MutableMapping, Sequence
 from contextlib import suppress
 from functools import cached_property
+from itertools import islice
 from typing import Final, Literal, NamedTuple, ParamSpec, TypeVar, cast
 
 from logs.models import LogBlock, LogBlockGrams
@@ -47,7 +48,8 @@ class Listed(NamedTuple):
 class Known:
     """What tells whether a block is worth opening. `grams` is None as long as it has none."""
 
-    def __init__(self, header: Header, grams: Grams | None = None) -> None:
+    def __init__(self, block: Listed, header: Header, grams: Grams | None = None) -> None:
+        self.block = block
         self.header = header
         self.grams = grams
         self.level_mask = header.level_mask
@@ -81,20 +83,19 @@ class Moved(Exception):  # noqa: N818 - no error: a reader starts again
 class Stored(Columns):
     """The columns of a block in the database. They are read when the first is asked for, with those of its batch."""
 
-    def __init__(self, batch: Batch, pk: int, known: Known) -> None:
+    def __init__(self, batch: Batch, known: Known) -> None:
         self.header = known.header
         self.lines = known.header.lines
         self.grams = known.grams
-        self._batch, self._pk = batch, pk
+        self._batch, self._pk = batch, known.block.pk
 
     @cached_property
     def _stored(self) -> tuple[int, dict[str, bytes]]:
         return self._batch.take(self._pk)
 
     @cached_property
-    def sequences(self) -> list[int]:
-        self.base = self._stored[0]
-        return super().sequences
+    def base(self) -> int:
+        return self._stored[0]
 
     def column(self, name: str) -> bytes:
         columns = self._stored[1]
@@ -151,42 +152,52 @@ class Shelf:
     ) -> list[Listed]:
         """The blocks that touch a range, in the order in which a reader going in `direction` meets them."""
         blocks = LogBlock.objects.using(self.database).filter(first__lte=newest, last__gte=oldest)
-        blocks = blocks.order_by("-last", "-pk") if direction == "older" else blocks.order_by("first", "pk")
-        return [Listed(*row) for row in blocks.values_list("pk", "first", "last")[:count]]
+        # As the indexes are: otherwise those with the same time would have to be sorted.
+        order = ("-last", "-first", "-pk") if direction == "older" else ("first", "last", "pk")
+        blocks = blocks.order_by(*order)
+        rows = blocks.values_list("pk", "first", "last")[:count]
+        # Thousands of new objects would make more work for the garbage collector than the list does for the database.
+        return [known.block if (known := self._known.get(row[0])) else Listed(*row) for row in rows]
 
     def look_again(self) -> None:
         """Blocks have gone: what is listed next must be as things are."""
 
-    def known(self, blocks: Iterable[Listed], grams: bool) -> Iterator[list[tuple[Listed, Known]]]:
+    def known(self, blocks: Iterable[Listed], grams: bool) -> Iterator[list[Known]]:
         """Lists of the blocks in their order, with what is known of them; with their filters if `grams` says so.
 
         Leaves damaged ones out; raises Moved at one that has gone. It looks ahead further and further: who stops
         early has not paid for many.
         """
+        remembered = self._known.get
         for batch in _growing(blocks, LISTED):
-            found = {block.pk: self._known.get(block.pk) for block in batch}
-            strange = [block for block in batch if (known := found[block.pk]) is None or (grams and not known.grams)]
-            if strange:
-                found |= self._look_up(strange, found, grams)
-                if any(found[block.pk] is None and block.pk not in self.damaged for block in batch):
-                    raise Moved
-            yield [(block, known) for block in batch if (known := found[block.pk]) is not None]
+            found = [remembered(block.pk) for block in batch]
+            if all(known is not None and (known.grams or not grams) for known in found):
+                yield cast(list[Known], found)
+            else:
+                yield self._look_up(batch, found, grams)
 
-    def _look_up(self, blocks: Sequence[Listed], found: dict[int, Known | None], grams: bool) -> dict[int, Known]:
-        headers = {pk: known.header for pk, known in found.items() if known is not None}
-        unread = [block.pk for block in blocks if block.pk not in headers]
+    def _look_up(self, blocks: Sequence[Listed], found: Sequence[Known | None], grams: bool) -> list[Known]:
+        headers = {known.block.pk: known.header for known in found if known is not None}
+        strange = {
+            block.pk for block, known in zip(blocks, found, strict=True) if known is None or (grams and not known.grams)
+        }
+        unread = strange - headers.keys()
         if unread:
             rows = LogBlock.objects.using(self.database).filter(pk__in=unread).values_list("pk", "header")
             for pk, data in rows:
                 header = self.undamaged(pk, codec.load_header, bytes(data))
                 if header is not None:
                     headers[pk] = header
-        filters = self._filters([block.pk for block in blocks if block.pk in headers]) if grams else {}
-        looked_up = {}
-        for block in blocks:
-            if block.pk in headers:
-                looked_up[block.pk] = Known(headers[block.pk], filters.get(block.pk))
-                self._remember(block, looked_up[block.pk])
+        if unread - headers.keys() - self.damaged:
+            raise Moved
+        filters = self._filters(strange & headers.keys()) if grams else {}
+        looked_up = []
+        for block, known in zip(blocks, found, strict=True):
+            if block.pk in strange and block.pk in headers:
+                known = Known(block, headers[block.pk], filters.get(block.pk))
+                self._remember(known)
+            if known is not None:
+                looked_up.append(known)
         return looked_up
 
     def _filters(self, pks: Collection[int]) -> dict[int, Grams]:
@@ -199,8 +210,9 @@ class Shelf:
                 found[pk] = Grams(texts, ids, metadata, bytes(letters), literal, is_ascii)
         return found
 
-    def _remember(self, block: Listed, known: Known) -> None:
+    def _remember(self, known: Known) -> None:
         """Keeps it, unless it will be merged soon, or the memory is full of newer ones."""
+        block = known.block
         if known.header.lines < codec.SMALL:
             return
         size = _KNOWN_EACH + len(bytes(known.header.counts))
@@ -227,18 +239,18 @@ class Shelf:
         """
         may_match = scan.sieve(node)
         for known in self.known(blocks, grams=scan.asks_grams(node)):
-            matching = [(block, of_block) for block, of_block in known if may_match(of_block)]
+            matching = list(filter(may_match, known))
             at_once = ALL_COLUMNS if len(matching) < len(known) // FEW else names
             for start in range(0, len(matching), OPENED):
                 together = matching[start : start + OPENED]
-                wanted = [scan.columns_for(node, of_block.grams) for _block, of_block in together]
+                wanted = [scan.columns_for(node, each.grams) for each in together]
                 yield from self._stored(together, at_once.union(*wanted))
             if known and (not matching or matching[-1] is not known[-1]):
-                yield known[-1][0], None
+                yield known[-1].block, None
 
-    def _stored(self, blocks: Sequence[tuple[Listed, Known]], names: frozenset[str]) -> list[tuple[Listed, Stored]]:
-        batch = Batch(self, [block.pk for block, _ in blocks], names)
-        return [(block, Stored(batch, block.pk, known)) for block, known in blocks]
+    def _stored(self, blocks: Sequence[Known], names: frozenset[str]) -> list[tuple[Listed, Stored]]:
+        batch = Batch(self, [known.block.pk for known in blocks], names)
+        return [(known.block, Stored(batch, known)) for known in blocks]
 
     def read(self, pks: Collection[int], names: Collection[str]) -> dict[int, tuple[int, dict[str, bytes]]]:
         """By block: its base, and the columns of these names."""
@@ -271,30 +283,27 @@ class Desk(Shelf):
     def look_again(self) -> None:
         self._lists = None
 
-    def _remember(self, block: Listed, known: Known) -> None:
-        self._known[block.pk] = known
-        self._shelf._remember(block, known)
+    def _remember(self, known: Known) -> None:
+        self._known[known.block.pk] = known
+        self._shelf._remember(known)
 
-    def _stored(self, blocks: Sequence[tuple[Listed, Known]], names: frozenset[str]) -> list[tuple[Listed, Stored]]:
+    def _stored(self, blocks: Sequence[Known], names: frozenset[str]) -> list[tuple[Listed, Stored]]:
         """The first ones stay open, with all their columns."""
-        fresh = [(block, known) for block, known in blocks if block.pk not in self._open]
+        fresh = [known for known in blocks if known.block.pk not in self._open]
         room = self._lines < DESK_LINES
         # What they hold of the shelf must not be this desk, or nobody would ever clear it.
         found = {block.pk: stored for block, stored in self._shelf._stored(fresh, ALL_COLUMNS if room else names)}
         if room:
             self._open |= found
             self._lines += sum(stored.lines for stored in found.values())
-        return [(block, found.get(block.pk) or self._open[block.pk]) for block, _ in blocks]
+        together = [known.block for known in blocks]
+        return [(block, found.get(block.pk) or self._open[block.pk]) for block in together]
 
 
 def _growing(items: Iterable[T], most: int) -> Iterator[list[T]]:
     """Lists of 1, 2, 4 … items, up to `most`."""
-    batch: list[T] = []
+    rest = iter(items)
     size = 1
-    for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch, size = [], min(size * 2, most)
-    if batch:
+    while batch := list(islice(rest, size)):
         yield batch
+        size = min(size * 2, most)

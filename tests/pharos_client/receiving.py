@@ -7,12 +7,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import redis
 from django.conf import settings
+from pharos_client.lines import Recipe, made
 
 CLIENT = Path(settings.BASE_DIR) / "clients" / "python"
 STREAM = "pharos:logs"
@@ -46,8 +46,8 @@ class Gathered:
     def put(self, line: dict[str, Any]) -> None:
         self.lines.append(json.loads(json.dumps(line)))
 
-    def put_later(self, make: Callable[[], dict[str, Any]], size: int) -> None:
-        self.put(make())
+    def put_later(self, recipe: Recipe, size: int) -> None:
+        self.put(made(recipe))
 
     def flush(self, seconds: float = 0.0) -> bool:
         return True

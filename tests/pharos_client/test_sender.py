@@ -402,8 +402,8 @@ def test_a_line_that_can_not_be_made_says_so_and_holds_up_no_other(stand: Stand)
         raise ValueError("no line")
 
     sender = sender_of(stand)
-    sender.put_later(broken, 10)
-    sender.put_later(line, 10)
+    sender.put_later((broken,), 10)
+    sender.put_later((line, "hello"), 10)
     assert sender.flush()
     assert b'"message":"ValueError: no line"' in stand.lines[0]
     assert b'"message":"hello"' in stand.lines[1]
@@ -414,11 +414,30 @@ def test_lines_that_were_not_made_yet_are_written_at_the_end(stand: Stand, capfd
     stand.open.clear()
     sender = sender_of(stand, batch_lines=1)
     for number in range(3):
-        sender.put_later(lambda number=number: line(f"line {number}"), 10)  # type: ignore[misc]
+        sender.put_later((line, f"line {number}"), 10)
     sender.close(0.1)
     written = capfd.readouterr().err
     assert [written.count(f'"message":"line {number}"') for number in range(3)] == [1, 1, 1]
     assert "3 lines were not sent before the end" in written
+
+
+def test_lines_that_come_while_the_thread_waits_for_an_answer_are_left_to_it(stand: Stand) -> None:
+    def note(message: str) -> dict[str, Any]:
+        made_by.append(threading.get_ident())
+        return line(message)
+
+    made_by: list[int] = []
+    stand.open.clear()
+    sender = sender_of(stand, batch_lines=1, buffer_lines=20)
+    sender.put(line("under way"))
+    until(lambda: sender._sending.items)
+    for number in range(11):
+        sender.put_later((note, f"line {number}"), 10)
+    assert made_by == [threading.get_ident()]  # with half of the buffer full, whoever logs makes his own
+    stand.open.set()
+    assert sender.flush()
+    assert len(made_by) == len(stand.lines) - 1 == 11
+    sender.close()
 
 
 def test_a_line_that_comes_while_the_thread_rests_wakes_it(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,11 +6,10 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
-from pharos_client.lines import Line
+from pharos_client.lines import Line, Recipe, made
 
 _COLOURS: Final = {"trace": "2", "debug": "2", "info": "36", "warn": "33", "error": "31", "fatal": "1;31"}
 _IDS: Final = ("request_id", "trace_id")
@@ -25,8 +24,8 @@ class Console:
             coloured = stream.isatty() and not os.environ.get("NO_COLOR")
             stream.write(f"{pretty(line, coloured=coloured)}\n")
 
-    def put_later(self, make: Callable[[], Line], size: int) -> None:
-        self.put(make())
+    def put_later(self, recipe: Recipe, size: int) -> None:
+        self.put(made(recipe))
 
     def flush(self, seconds: float = 0.0) -> bool:
         with suppress(Exception):

@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Mapping
-from functools import partial
+from itertools import islice
 from typing import Any, Final
 
 from pharos_client import context, lines, values, ways
 from pharos_client.settings import DEVELOPMENT, Settings
 from pharos_client.values import Cleaner
 
-# What every record has; the rest came with `extra`. Django and uvicorn add the last ones, which are no data.
-_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {
-    "message", "asctime", "taskName", "request", "color_message",
-}  # fmt: skip
+# What every record has, and begins with; the rest came with `extra`. Django and uvicorn add the last ones, which are no
+# data.
+_OWN: Final = tuple(vars(logging.LogRecord("", 0, "", 0, "", (), None)))
+_STANDARD: Final = frozenset(_OWN) | {"message", "asctime", "taskName", "request", "color_message"}
 
 
 class PharosHandler(logging.Handler):
@@ -65,16 +65,13 @@ class PharosHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            extra = {name: value for name, value in vars(record).items() if name not in _STANDARD}
-            more = {**context.current(), **extra}
-            if record.stack_info:
-                more["stack_info"] = record.stack_info
-            size = _plain_size(record, more)
-            if size is None:
+            more = _more(record)
+            if (size := _plain_size(record, more)) is None:
                 self.way.put(self._line(record, more))
             else:
-                # Another handler may change the record, so this is a copy.
-                self.way.put_later(partial(self._line, _copy(record), more), size)
+                # Not the record, which another handler may change.
+                parts = (record.msg, record.args, record.name, record.levelno, record.created)
+                self.way.put_later((PharosHandler._line_of, self, parts, more), size)
         except Exception:  # noqa: BLE001 - a bad line must not hurt who logs it
             self.handleError(record)
 
@@ -94,6 +91,12 @@ class PharosHandler(logging.Handler):
             at=record.created,
         )
 
+    def _line_of(self, parts: tuple[Any, ...], more: Mapping[str, Any]) -> lines.Line:
+        record = object.__new__(logging.LogRecord)
+        record.msg, record.args, record.name, record.levelno, record.created = parts
+        record.exc_info = record.exc_text = None
+        return self._line(record, more)
+
     def flush(self) -> None:
         """Waits for what was logged, at most two seconds."""
         self.way.flush()
@@ -103,20 +106,21 @@ class PharosHandler(logging.Handler):
         super().close()
 
 
+def _more(record: logging.LogRecord) -> Mapping[str, Any]:
+    """The context, and what came with the record."""
+    begin = len(_OWN) if type(record) is logging.LogRecord else 0
+    extra = {name: value for name, value in islice(vars(record).items(), begin, None) if name not in _STANDARD}
+    if record.stack_info:
+        extra["stack_info"] = record.stack_info
+    around = context.current()
+    return {**around, **extra} if around else extra
+
+
 def _plain_size(record: logging.LogRecord, more: Mapping[str, Any]) -> int | None:
-    """About how many bytes its line will have, if it may be made later: nothing of it can change until then."""
+    """About how many bytes it takes, if its line may be made later: nothing of it can change until then."""
     if record.exc_info or record.exc_text or type(record) is not logging.LogRecord or type(record.args) is not tuple:
         return None
     return values.plain_size((record.msg, *record.args, *more.values())) if type(record.msg) is str else None
-
-
-def _copy(record: logging.LogRecord) -> logging.LogRecord:
-    """With what a line needs, and no more."""
-    copy = object.__new__(logging.LogRecord)
-    copy.msg, copy.args, copy.name = record.msg, record.args, record.name
-    copy.levelno, copy.created = record.levelno, record.created
-    copy.exc_info = copy.exc_text = None
-    return copy
 
 
 def level_of(number: int) -> str:

@@ -17,6 +17,7 @@ _SYNONYMS: Final = {"warning": "warn", "critical": "fatal", "exception": "error"
 _FIELDS: Final = ("title", "request_id", "trace_id", "span_id")
 
 Line = dict[str, Any]
+Recipe = tuple[Any, ...]  # a function that makes a line, and its arguments
 
 
 def now() -> int:
@@ -60,6 +61,12 @@ def make(
         line["error"] = error
     if metadata:
         line["metadata"] = metadata
+    return line
+
+
+def made(recipe: Recipe) -> Line:
+    make, *arguments = recipe
+    line: Line = make(*arguments)
     return line
 
 

@@ -14,13 +14,13 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
 from pharos_client import lines, stderr
 from pharos_client.breaker import Breaker, State
-from pharos_client.lines import Line
+from pharos_client.lines import Line, Recipe
 from pharos_client.settings import Settings
 from pharos_client.transports import AwayError, RefusedError, Transport
 from pharos_client.values import Cleaner
@@ -31,8 +31,7 @@ LINGER: Final = 1.0  # seconds after the last line in which the thread looks for
 TURN: Final = 8  # lines that the thread makes before others get their turn
 SAY_EVERY: Final = 60.0  # seconds before a sentence about the same thing is written again
 
-
-Item = bytes | Callable[[], Line]  # a line, or what makes it
+Item = bytes | Recipe  # a line, or what makes it
 
 
 @dataclass
@@ -50,6 +49,8 @@ class Sender:
     def __init__(self, transport: Transport, settings: Settings) -> None:
         self._transport = transport
         self._settings = settings
+        # Lines that the thread is left to make. It may be waiting for an answer meanwhile, for as long as a timeout.
+        self._enough = max(settings.batch_lines, settings.buffer_lines // 2)
         self._said: dict[str, float] = {}
         self._begin()
         _senders.add(self)
@@ -83,12 +84,12 @@ class Sender:
             data = lines.encoded(lines.unmade(self._settings.service, error))
         self._put(data, len(data))
 
-    def put_later(self, make: Callable[[], Line], size: int) -> None:
-        """The thread makes the line, unless it has enough to do. `size` is about the line's bytes."""
-        if len(self._fresh) < self._settings.batch_lines:
-            self._put(make, size)
+    def put_later(self, recipe: Recipe, size: int) -> None:
+        """The thread makes the line, unless it has enough to do."""
+        if len(self._fresh) < self._enough:
+            self._put(recipe, size)
         else:
-            data = self._made(make)
+            data = self._made(recipe)
             self._put(data, len(data))
 
     def _put(self, item: Item, size: int) -> None:
@@ -244,7 +245,7 @@ class Sender:
         if isinstance(item, bytes):
             return item
         try:
-            return lines.encoded(item())
+            return lines.encoded(lines.made(item))
         except Exception as error:  # noqa: BLE001 - a bad line must not hold up the others
             return lines.encoded(lines.unmade(self._settings.service, error))
 

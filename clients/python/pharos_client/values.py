@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
@@ -23,25 +23,24 @@ NODES: Final = 5_000  # of one line
 TEXT: Final = 32_768  # characters of one text
 STACK: Final = 131_072
 _MORE: Final = "…"
-_INT: Final = 1 << 63
 _PLAIN: Final = frozenset({bool, float, type(None)})
+_LONG: Final = 64  # bits
 _ABOUT: Final = 24  # characters of a number, or of a text's name
 _AS_TEXT: Final = (UUID, Decimal, PurePath)
 
 
-def plain_size(values: Iterable[Any]) -> int | None:
+def plain_size(values: Sequence[Any]) -> int | None:
     """About how many characters these values have; None unless each is of a kind that can't change, and bounded."""
-    size = 0
+    size = _ABOUT * len(values)
     for value in values:
         kind = type(value)
         if kind is str:
             size += len(value)
         elif kind is int:
-            if not -_INT < value < _INT:
+            if value.bit_length() > _LONG:
                 return None
         elif kind not in _PLAIN:
             return None
-        size += _ABOUT
     return size
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 from pharos_client import transports
 from pharos_client.console import Console
-from pharos_client.lines import Line
+from pharos_client.lines import Line, Recipe
 from pharos_client.sender import Sender
 from pharos_client.settings import Settings
 
@@ -16,8 +15,8 @@ class Way(Protocol):
     def put(self, line: Line) -> None:
         """Takes a line at once and never raises."""
 
-    def put_later(self, make: Callable[[], Line], size: int) -> None:
-        """Takes a line of about `size` bytes that is made when there is time, from values that can't change."""
+    def put_later(self, recipe: Recipe, size: int) -> None:
+        """Takes a line that is made when there is time, of about `size` bytes, from values that can't change."""
 
     def flush(self, seconds: float = 2.0) -> bool:
         """True if nothing is left."""

@@ -1,9 +1,8 @@
-"""The web server: Daphne, which finishes what is under way when it is told to stop. `python -m monitor.web` takes Daphne's
-arguments.
+"""The web server: Daphne, which finishes what is under way when it is told to stop.
 
-Daphne itself cancels every request at SIGTERM. Here nobody new is let in, and requests have `PATIENCE` to end: a body that
-is being sent is taken, an export is read to its end. Live pages and event streams, which never end, are sent off at
-once, and come again to the next server.
+`python -m monitor.web` takes Daphne's arguments. Daphne itself cancels every request at SIGTERM. Here nobody new is let
+in, and requests have `PATIENCE` to end: a body that is being sent is taken, an export is read to its end. Live pages
+and event streams, which never end, are sent off at once, and come again to the next server.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ class GentleServer(Server):  # type: ignore[misc]
             port.stopListening()
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
-                while self._is_under_way():
+                while self._is_under_way():  # noqa: ASYNC110 - sockets say nothing when they have written all
                     await asyncio.sleep(0.05)
         # Daphne can't kill what has no application yet: a request whose body didn't come.
         self.connections = {

@@ -85,7 +85,13 @@ class Product:
     def pids(self) -> dict[str, int]:
         """The running processes by what they are."""
         assert self._process
-        marks = {"web": "monitor.web", "ingest": "ingest", "worker": " worker ", "beat": " beat ", "valkey": "valkey-server"}
+        marks = {
+            "web": "monitor.web",
+            "ingest": "ingest",
+            "worker": " worker ",
+            "beat": " beat ",
+            "valkey": "valkey-server",
+        }
         found = {}
         for pid in _children(self._process.pid):
             command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+from django.conf import settings
 
 from monitor import beat
 from monitor.celery import app
+from monitor.management.commands.up import BEAT
+from tests.product import ROOT
+from tests.waiting import until
 
 
 class Sent(beat.Clock):
@@ -86,3 +96,45 @@ def test_nothing_is_sent_while_redis_is_away(redis_client: redis.Redis, monkeypa
     monkeypatch.setattr(clock, "_renew", refuse)
 
     assert clock.turn() == []
+
+
+# --- Real processes ------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def clock_process(directory: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The command of `run beat`, on the Redis of this test."""
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "monitor.settings",
+        "REDIS_URL": settings.REDIS_URL,
+        "PHAROS_DATA_DIR": str(directory),
+    }
+    command = [sys.executable, "-m", "celery", "-q", "-A", "monitor", "beat", *BEAT]
+    with subprocess.Popen(command, cwd=ROOT, env=environment) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def owner(client: redis.Redis) -> int:
+    """The process that has the lease, or 0."""
+    token: Any = client.get(beat.LEASE)
+    return int(token.split(b":")[1]) if token else 0
+
+
+def test_another_clock_goes_on_after_one_that_was_killed_or_stopped(redis_client: redis.Redis, tmp_path: Path) -> None:
+    with clock_process(tmp_path) as first:
+        until(lambda: owner(redis_client) == first.pid)
+        with clock_process(tmp_path) as second:
+            first.kill()
+            first.wait()
+            assert 0 < redis_client.pttl(beat.LEASE) <= beat.LEASE_MS  # no longer than that, and a look
+            until(lambda: owner(redis_client) == second.pid)
+            sent = redis_client.llen(settings.CELERY_TASK_DEFAULT_QUEUE)
+            until(lambda: redis_client.llen(settings.CELERY_TASK_DEFAULT_QUEUE) > sent)
+
+            second.terminate()
+            assert second.wait(10) == 0
+            assert owner(redis_client) == 0  # nobody has to wait for it

@@ -81,7 +81,13 @@ class Up:
 def name_of(pid: str) -> str | None:
     with suppress(OSError):
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().replace("\0", " ")
-        marks = {"valkey-server": "valkey", "monitor.web": "web", " ingest": "ingest", " worker": "worker", " beat": "beat"}
+        marks = {
+            "valkey-server": "valkey",
+            "monitor.web": "web",
+            " ingest": "ingest",
+            " worker": "worker",
+            " beat": "beat",
+        }
         return next((name for mark, name in marks.items() if mark in words), None)
     return None
 

@@ -72,7 +72,7 @@ exec setpriv --reuid=970 --regid=970 --clear-groups "$@" --protected-mode no
 
 def missing() -> str:
     """What to install, or nothing."""
-    names = [name for name in ("debootstrap", "docker-compose", "docker") if not servers.program(name)]
+    names = [name for name in ("debootstrap", "docker-compose", "docker", "strip") if not servers.program(name)]
     return f"{', '.join(names)} can't be found: run DEPLOYMENT=1 scripts/test-system as root." if names else ""
 
 
@@ -124,7 +124,11 @@ def _python(client: docker.DockerClient, name: str) -> None:
 
 def _builder(client: docker.DockerClient, name: str) -> None:
     files = {f"wheels/{path.name}": path for path in sorted(wheels().glob("*.whl"))}
-    _build(client, name, [], files, {"etc/pip.conf": "[global]\nno-index = true\nfind-links = /wheels\n"})
+    strip = Path(servers.program("strip") or "")
+    files["usr/bin/strip"] = strip
+    files |= {f"opt/libraries/{path.name}": path for path in _libraries(strip)}
+    steps = ["RUN echo /opt/libraries >/etc/ld.so.conf.d/strip.conf && ldconfig"]
+    _build(client, name, steps, files, {"etc/pip.conf": "[global]\nno-index = true\nfind-links = /wheels\n"})
 
 
 def _postgres(client: docker.DockerClient, name: str) -> None:

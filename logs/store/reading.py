@@ -17,11 +17,12 @@ from core import clock
 from logs import patterns
 from logs.query import Everything, Field, Metadata, Node, Operator, all_of, field_exists
 from logs.records import LEVELS, LogRecord
-from logs.store import scan
+from logs.store import codec, scan
 from logs.store.base import Counted, Counts, Direction, Histogram, Key, Page, Position
 from logs.store.codec import Columns
 from logs.store.grams import Column
 from logs.store.shelf import ALL_COLUMNS, Known, Listed, Moved, Shelf, Stored
+from logs.store.tallies import Tally
 
 LISTED: Final = 64  # blocks that a search lists at first
 LISTED_MAX: Final = 4_096
@@ -164,10 +165,14 @@ def histogram(shelf: Shelf, node: Node, start: int, end: int, step: int, stop: S
         if labels_only:
             every = chain.from_iterable(shelf.known(stop.when_late(blocks), grams=False))
             rest = [known.block for known in every if not _count_header(known, wanted, start, end, step, buckets)]
-        for block, columns in _opened(shelf, rest, node, stop):
-            bucket = block.first - block.first % step
-            if start <= block.first and block.last < min(end, bucket + step):
-                shelf.undamaged(block.pk, _count_levels, node, columns, buckets[bucket])
+        known_of = shelf.tallies.of(node)
+        unknown = [block for block in rest if not _add(known_of.get(block.pk), block, start, end, step, buckets)]
+        for block, columns in _opened(shelf, unknown, node, stop):
+            whole = _in_one_bucket(block, start, end, step)
+            if whole or _by_minutes(block, start, end, step):
+                tally = shelf.undamaged(block.pk, _tally, node, columns, block, not whole)
+                if tally and _add(tally, block, start, end, step, buckets) and columns.lines >= codec.SMALL:
+                    shelf.tallies.keep(node, block.pk, tally)  # smaller ones will be merged soon
                 continue
             for line in shelf.undamaged(block.pk, _lines_between, node, columns, start, end) or ():
                 when = columns.times[line]
@@ -182,10 +187,8 @@ def _count_header(
 ) -> bool:
     """Counts a block by its header, if that tells exactly which of its lines are in which bucket."""
     block = known.block
-    inside = start <= block.first and block.last < end
-    bucket = block.first - block.first % step
-    if inside and block.last < bucket + step:
-        counts = buckets[bucket]
+    if _in_one_bucket(block, start, end, step):
+        counts = buckets[block.first - block.first % step]
         if wanted.all:
             for level, lines in known.by_level:
                 counts[level] += lines
@@ -194,9 +197,7 @@ def _count_header(
                 if wanted.matches(service, level):
                     counts[level] += lines
         return True
-    starts = start % clock.MINUTE == 0 or start <= block.first
-    ends = end % clock.MINUTE == 0 or block.last < end
-    if step % clock.MINUTE or not (starts and ends):
+    if not _by_minutes(block, start, end, step):
         return False
     services = known.header.services
     for minute, pair, lines in known.header.by_minute:
@@ -206,9 +207,44 @@ def _count_header(
     return True
 
 
-def _count_levels(node: Node, columns: Columns, counts: list[int]) -> None:
-    for level, lines in enumerate(scan.levels_of(scan.select(node, columns), columns)):
-        counts[level] += lines
+def _in_one_bucket(block: Listed, start: int, end: int, step: int) -> bool:
+    bucket = block.first - block.first % step
+    return start <= block.first and block.last < min(end, bucket + step)
+
+
+def _by_minutes(block: Listed, start: int, end: int, step: int) -> bool:
+    """Whether the minute of a line tells if it is in the range, and in which bucket."""
+    starts = start % clock.MINUTE == 0 or start <= block.first
+    ends = end % clock.MINUTE == 0 or block.last < end
+    return step % clock.MINUTE == 0 and starts and ends
+
+
+def _tally(node: Node, columns: Columns, block: Listed, by_minute: bool) -> Tally:
+    selection = scan.select(node, columns)
+    if not by_minute:
+        levels = enumerate(scan.levels_of(selection, columns))
+        return Tally(False, tuple((block.first, level, lines) for level, lines in levels if lines))
+    times, levels_at = columns.times, columns.levels
+    found = scan.lines_of(selection, columns.lines)
+    counted = Counter((times[line] - times[line] % clock.MINUTE, levels_at[line]) for line in found)
+    return Tally(True, tuple((when, level, lines) for (when, level), lines in counted.items()))
+
+
+def _add(tally: Tally | None, block: Listed, start: int, end: int, step: int, buckets: dict[int, list[int]]) -> bool:
+    """Counts a block by what is known of it, if that is enough."""
+    if tally is None:
+        return False
+    if _in_one_bucket(block, start, end, step):
+        counts = buckets[block.first - block.first % step]
+        for _when, level, lines in tally.lines:
+            counts[level] += lines
+        return True
+    if not (tally.by_minute and _by_minutes(block, start, end, step)):
+        return False
+    for when, level, lines in tally.lines:
+        if start - start % clock.MINUTE <= when < end:
+            buckets[when - when % step][level] += lines
+    return True
 
 
 def values(shelf: Shelf, node: Node, field: str, start: int, end: int, stop: Stop) -> Counter[str]:

@@ -21,6 +21,7 @@ from logs.query import Node
 from logs.store import codec, scan
 from logs.store.codec import Columns, Header
 from logs.store.grams import Grams
+from logs.store.tallies import Tallies
 
 COLUMN_NAMES: Final = ("times", "sequences", "labels", "texts", "ids", "metadata")
 ALL_COLUMNS: Final = frozenset(COLUMN_NAMES)
@@ -132,6 +133,7 @@ class Shelf:
     def __init__(self, database: str) -> None:
         self.database = database
         self.damaged: set[int] = set()
+        self.tallies = Tallies()
         self._known: MutableMapping[int, Known] = {}
         self._by_age: list[tuple[int, int, int]] = []  # a heap of (last, pk, bytes)
         self._bytes = 0
@@ -264,7 +266,7 @@ class Desk(Shelf):
     and opened lies open for the others. For one thread, and for as long as it may not know of newer blocks."""
 
     def __init__(self, shelf: Shelf) -> None:
-        self.database, self.damaged = shelf.database, shelf.damaged
+        self.database, self.damaged, self.tallies = shelf.database, shelf.damaged, shelf.tallies
         self._shelf = shelf
         self._known = ChainMap({}, cast(dict[int, Known], shelf._known))
         self._lists: tuple[int, int, list[Listed]] | None = None

@@ -25,6 +25,7 @@ from logs.store import BaseLogStore, Counts, Dropped, Singles, Values, codec, re
 from logs.store.base import Counted
 from logs.store.blocks import BlockStore
 from logs.store.shelf import Shelf
+from logs.store.tallies import Tallies, Tally
 from tests.logs.corpus import ENTRY_MS, START, corpus, entries, stored
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
@@ -366,6 +367,45 @@ def test_the_histogram_counts_every_line_once(store: BaseLogStore, text: str, st
     assert sum(histogram.totals) == sum(expected.values()) > 0
     times = sorted(histogram.buckets)
     assert times == list(range(start - start % step, end, step))
+
+
+@pytest.mark.parametrize("text", ["timeout", "-timeout level:error", "user_id:3", "nowhere"])
+def test_what_a_histogram_counted_is_not_unpacked_again(store: BaseLogStore, text: str) -> None:
+    batch = entries(corpus(900), size=90)
+    store.append(batch)
+    node, begin, end = query.parse(text), START - START % clock.MINUTE, START + clock.HOUR
+
+    def count(start: int, end: int, step: int) -> dict[int, list[int]]:
+        return store.histogram(node, start=start, end=end, step=step).buckets
+
+    def expected(start: int, end: int, step: int) -> Counter[tuple[int, Level]]:
+        found = [record for record in stored(batch) if start <= record.timestamp < end and node.matches(record)]
+        return Counter((record.timestamp - record.timestamp % step, record.level) for record in found)
+
+    spans = [(begin + offset, end - cut) for offset, cut in product((0, 7_654_321), (0, clock.HOUR - 20_000_001))]
+    steps = [clock.HOUR, clock.MINUTE, 7 * clock.SECOND, clock.MINUTE, clock.HOUR]
+    with patch.object(codec, "SMALL", 1):  # these blocks are remembered, too
+        for span, step in product(spans, steps):
+            counted = {(t, Level(n)): c for t, counts in count(*span, step).items() for n, c in enumerate(counts) if c}
+            assert counted == dict(expected(*span, step))
+        once = count(begin, end, clock.MINUTE)
+        with patch.object(Shelf, "read", side_effect=AssertionError("a block was opened")):
+            assert count(begin, end, clock.MINUTE) == once
+
+
+def test_queries_that_were_asked_last_are_remembered() -> None:
+    tallies = Tallies()
+    first, second = query.parse("first"), query.parse("second")
+    tally = Tally(True, ((0, 1, 2), (0, 2, 3)))
+    with patch("logs.store.tallies.TALLIES_MAX", 8):
+        for node in (first, second, first):
+            tallies.of(node)
+        for pk in (1, 1):
+            tallies.keep(first, pk, tally)
+            tallies.keep(second, pk, tally)
+        assert tallies.of(first) == tallies.of(second) == {1: tally}
+        tallies.keep(second, 2, tally)
+        assert (tallies.of(second), tallies.of(first)) == ({1: tally, 2: tally}, {})
 
 
 OF_RECORD: dict[str, Callable[[LogRecord], list[str]]] = {

@@ -22,10 +22,13 @@ from twisted.internet.defer import Deferred
 log = logging.getLogger(__name__)
 
 PATIENCE: Final = 8.0  # seconds; a supervisor kills after 10
+WRITERS: Final[Any] = reactor  # knows who has bytes to send, which the type of Twisted's reactor does not say
 SERVICE_RESTART: Final = 1012  # of WebSockets: come again (RFC 6455's registry)
 
 
 class GentleServer(Server):  # type: ignore[misc]
+    connections: dict[Any, dict[str, Any]]  # by protocol
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.ports: list[Any] = []
@@ -55,7 +58,7 @@ class GentleServer(Server):  # type: ignore[misc]
     def _is_under_way(self) -> bool:
         for protocol in list(self.connections):
             send_off(protocol)
-        if any(isinstance(writer, tcp.Server) for writer in reactor.getWriters()):  # type: ignore[attr-defined]
+        if any(isinstance(writer, tcp.Server) for writer in WRITERS.getWriters()):
             return True
         return any(
             "disconnected" not in details or not _is_done(details.get("application_instance"))

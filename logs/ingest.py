@@ -45,6 +45,8 @@ COUNT_LEAST: Final = 100  # but so many from each, for one may be busy among man
 BATCH_LINES: Final = 8_192  # lines in a commit, about
 BLOCK_MS: Final = 500  # how long a read waits for something new, and so how long a stop may take
 LINGER: Final = 0.015  # seconds between two reads: a slow trickle makes 60 commits a second, not 1,000
+LINGER_BULK: Final = 0.06  # after BULK lines at once: a commit costs as much as storing a thousand of them
+BULK: Final = 1_000
 CLAIM_EVERY: Final = 10.0
 CLAIM_IDLE_MS: Final = 30_000  # an entry that its reader has had for so long belongs to whoever asks
 TRIM_EVERY: Final = 1.0
@@ -152,11 +154,13 @@ class Ingester:
 
     def _read_until_stopped(self) -> None:
         while not self._stopped.is_set():
-            began = time.monotonic()
+            began, before = time.monotonic(), self.lines
             arrived = self._read()
             if arrived:
                 self.take(arrived)
-                self._stopped.wait(max(0.0, LINGER - (time.monotonic() - began)))
+                if not self._ahead:
+                    linger = LINGER if self.lines - before < BULK else LINGER_BULK
+                    self._stopped.wait(max(0.0, linger - (time.monotonic() - began)))
             if time.monotonic() >= self._next_trim:
                 self._next_trim = time.monotonic() + TRIM_EVERY
                 self._upkeep()
@@ -318,7 +322,7 @@ class Ingester:
         gone: defaultdict[str, list[str]] = defaultdict(list)
         for incoming in stored:
             name, keys = incoming.stream, incoming.keys
-            ids = [f"{milliseconds}-{number}" for milliseconds, number in keys]
+            ids = list(map("%d-%d".__mod__, keys))
             done[name] += ids
             if isinstance(incoming.content, Block):
                 gone[name] += ids

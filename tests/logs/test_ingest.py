@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import redis
-from django.db import DataError, OperationalError
+from django.db import DataError, OperationalError, connections
 from pytest_django.fixtures import Settings
 
 from logs import ingest, stream
@@ -29,6 +29,40 @@ from tests.waiting import until
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "logs"])
 
 STREAM = "pharos:logs"
+
+
+def test_after_a_bulk_it_waits_longer_for_more_and_while_more_is_there_not_at_all(
+    redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[str] = []
+
+    class Stopped(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waits.append("long" if timeout and timeout > ingest.LINGER else "short")
+            return super().wait(0.0)
+
+    def run() -> None:
+        try:
+            ingester.run()
+        finally:
+            connections.close_all()
+
+    monkeypatch.setattr(ingest, "BULK", 3)
+    monkeypatch.setattr(ingest, "LINGER_BULK", 3_600.0)
+    monkeypatch.setattr(ingest, "COUNT", 4)
+    monkeypatch.setattr(ingest, "COUNT_LEAST", 4)
+    for number in range(9):  # read as four, four, and one
+        redis_client.xadd(STREAM, {"payload": json.dumps({"message": f"{number}"})})
+    ingester = Ingester("one", log_stores["default"], lambda commit: None)
+    ingester._stopped = Stopped()
+    thread = threading.Thread(target=run)
+    thread.start()
+    until(lambda: lines() == 9)
+    redis_client.xadd(STREAM, {"payload": "\n".join(['{"message": "x"}'] * 3)})
+    until(lambda: lines() == 12 and len(waits) == 2)
+    ingester.stop()
+    thread.join(10)
+    assert waits == ["short", "long"]
 
 
 # --- The three layouts ---------------------------------------------------------------------------------------------

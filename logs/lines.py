@@ -46,9 +46,12 @@ class Lines(Sequence[LogRecord]):
         return cls(*map(list, zip(*map(astuple, records), strict=True)))
 
     @classmethod
-    def together(cls, parts: Iterable[Lines]) -> Self:
-        """The lines of all parts, one after the other."""
-        columns = zip(*[part.columns for part in parts], strict=True)
+    def together(cls, parts: Iterable[Self]) -> Self:
+        """The lines of all parts, one after the other; where only one has any, that part itself."""
+        some = [part for part in parts if part]
+        if len(some) == 1:
+            return some[0]
+        columns = zip(*[part.columns for part in some], strict=True)
         return cls(*map(list, map(chain.from_iterable, columns)))
 
     @property

@@ -147,14 +147,15 @@ def read(arrived: Iterable[Arrived]) -> Reading:
 
 def _objects(entries: Sequence[Any]) -> Sequence[int]:
     """The places of those that are one JSON object, without a line end in it."""
-    if all(len(fields) == 2 for _, fields in entries):
-        text = b"\n" + b"\n".join([fields[1] for _, fields in entries])
+    fields = [entry[1] for entry in entries]
+    if set(map(len, fields)) == {2}:
+        text = b"\n" + b"\n".join([value for _, value in fields])
         if text.count(b"\n") == text.count(b"\n{") == len(entries):
             return range(len(entries))
     return [
         place
-        for place, (_, fields) in enumerate(entries)
-        if len(fields) == 2 and fields[1].startswith(b"{") and b"\n" not in fields[1]
+        for place, each in enumerate(fields)
+        if len(each) == 2 and each[1].startswith(b"{") and b"\n" not in each[1]
     ]
 
 
@@ -163,7 +164,7 @@ def _read_objects(batch: Arrived, places: Sequence[int], into: Reading) -> None:
     entries = batch.entries if len(places) == len(batch.entries) else [batch.entries[place] for place in places]
     keys = parse_entry_ids([entry_id for entry_id, _ in entries])
     values = [fields[1] for _, fields in entries]
-    newest = max(keys)[0] * 1_000
+    newest = keys[-1][0] * 1_000  # entries come in the order of their ids
     received = [milliseconds * 1_000 for milliseconds, _ in keys]
     if newest > now:
         received = [min(at, now) for at in received]

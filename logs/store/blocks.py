@@ -137,7 +137,7 @@ class BlockStore(BaseLogStore):
         known: EntryKeys = {}
         for packed in commits.values_list("entries", flat=True).iterator(chunk_size=100):
             for stream, stored in _keys_decoder.decode(codec.decompress(bytes(packed))).items():
-                if both := keys.get(stream, set()) & set(stored):
+                if both := keys.get(stream, set()).intersection(stored):
                     known.setdefault(stream, set()).update(both)
         return known
 

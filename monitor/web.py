@@ -16,22 +16,24 @@ from daphne.cli import CommandLineInterface  # type: ignore[import-untyped]
 from daphne.http_protocol import WebRequest  # type: ignore[import-untyped]
 from daphne.server import Server  # type: ignore[import-untyped]
 from daphne.ws_protocol import WebSocketProtocol  # type: ignore[import-untyped]
-from twisted.internet import reactor, tcp
+from twisted.internet import reactor as _reactor
+from twisted.internet import tcp
 from twisted.internet.defer import Deferred
 
 log = logging.getLogger(__name__)
 
 PATIENCE: Final = 8.0  # seconds; a supervisor kills after 10
-WRITERS: Final[Any] = reactor  # knows who has bytes to send, which the type of Twisted's reactor does not say
-SERVICE_RESTART: Final = 1012  # of WebSockets: come again (RFC 6455's registry)
+GOOD_BYE: Final = 5.0  # seconds in which a live page has to answer: it is reset then, and may not have read why
+SERVICE_RESTART: Final = 1012  # of WebSockets, registered with IANA: come again
+
+reactor: Any = _reactor  # a module, to mypy
 
 
 class GentleServer(Server):  # type: ignore[misc]
-    connections: dict[Any, dict[str, Any]]  # by protocol
-
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.ports: list[Any] = []
+        self.connections: dict[Any, dict[str, Any]] = {}
 
     def listen_success(self, port: Any) -> None:
         super().listen_success(port)
@@ -58,7 +60,7 @@ class GentleServer(Server):  # type: ignore[misc]
     def _is_under_way(self) -> bool:
         for protocol in list(self.connections):
             send_off(protocol)
-        if any(isinstance(writer, tcp.Server) for writer in WRITERS.getWriters()):
+        if any(isinstance(writer, tcp.Server) for writer in reactor.getWriters()):
             return True
         return any(
             "disconnected" not in details or not _is_done(details.get("application_instance"))
@@ -70,6 +72,7 @@ def send_off(protocol: Any) -> None:
     """Ends what has no end of its own, and sees to it that others end with this request."""
     if isinstance(protocol, WebSocketProtocol):
         if protocol.state == protocol.STATE_OPEN:
+            protocol.closeHandshakeTimeout = GOOD_BYE
             protocol.sendCloseFrame(code=SERVICE_RESTART)
     elif isinstance(protocol, WebRequest) and not protocol.finished and protocol.channel is not None:
         protocol.channel.persistent = False

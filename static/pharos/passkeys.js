@@ -54,6 +54,14 @@
     },
   };
 
+  // What browsers say of these is for programmers, each in its own words.
+  const SENTENCES = {
+    NotAllowedError: "It was cancelled, or took too long.",
+    SecurityError:
+      "Passkeys belong to a name: open Pharos by its host's name over HTTPS, or as localhost, not by an IP address.",
+    InvalidStateError: "This device has a passkey of yours here already.",
+  };
+
   const given = () => JSON.parse(document.getElementById("passkey-options").textContent);
 
   for (const form of document.querySelectorAll("form[data-passkey]")) {
@@ -71,7 +79,7 @@
         form.elements.credential.value = JSON.stringify(answered(await WAYS[form.dataset.passkey](form)));
         form.submit();
       } catch (error) {
-        said.textContent = error.name === "NotAllowedError" ? "It was cancelled, or took too long." : error.message;
+        said.textContent = SENTENCES[error.name] ?? error.message;
       }
     });
   }

@@ -81,7 +81,8 @@ def stated_condition(db: None, monkeypatch: pytest.MonkeyPatch) -> Stated:
 def rule(name: str = "Test", what: str = "it", services: Sequence[str] = (), **fields: Any) -> AlertRule:
     """In bulk, for then nothing follows from its being made."""
     kind = MEASURED if "thresholds" in fields else KIND
-    made = AlertRule(name=name, kind=kind, config={"what": what, "services": list(services)}, **fields)
+    config = {"what": what} | ({"services": list(services)} if services else {})
+    made = AlertRule(name=name, kind=kind, config=config, **fields)
     return AlertRule.objects.bulk_create([made])[0]
 
 

@@ -587,8 +587,9 @@ def _lines_and_commits(row: LogBlock) -> tuple[Lines, list[int]]:
 def _committed(row: LogBlock, floor: int, newest: int) -> list[tuple[int, LogRecord]]:
     """(commit, record) of the lines with floor < commit <= newest."""
     columns = Columns(_block(row))
-    numbers = enumerate(_commits_of(row))
-    return [(number, columns.record(line)) for line, number in numbers if floor < number <= newest]
+    wanted = [(line, number) for line, number in enumerate(_commits_of(row)) if floor < number <= newest]
+    records = columns.records([line for line, _ in wanted])
+    return [(number, record) for (_, number), record in zip(wanted, records, strict=True)]
 
 
 def _groups(blocks: Sequence[Small]) -> Iterator[list[Small]]:

@@ -41,6 +41,7 @@ FIELDS: Final = {
 }  # fmt: skip
 _FEW: Final = 50  # lines of a text column that are cut out one by one; for more, all are
 _STEP: Final = 2_048  # bytes of a text column of which it is known how many lines end in them
+_SHORT: Final = 4 * _STEP  # bytes of one that is cut as a whole, whatever is asked
 # A checksum in each column: flipped bytes are found when it is opened, and never shown as somebody's line.
 _OPTIONS: Final[Mapping[int, int]] = {
     int(zstd.CompressionParameter.compression_level): 1,
@@ -403,7 +404,7 @@ class Cut:
 
     def line(self, number: int) -> bytes:
         self._asked += 1
-        return self._all[number] if self._asked > _FEW else self._found(number)
+        return self._all[number] if self._asked > _FEW or len(self._data) < _SHORT else self._found(number)
 
     def _found(self, number: int) -> bytes:
         data, begin = self._data, 0

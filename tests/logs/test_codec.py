@@ -86,8 +86,10 @@ def test_nothing_makes_no_block() -> None:
 
 @given(st.lists(st.binary(max_size=300).map(lambda data: data.replace(b"\xff", b"")), min_size=1, max_size=120))
 def test_a_line_is_found_by_its_number(lines: list[bytes]) -> None:
-    column = codec.Cut(codec.LINE_END.join(lines))
-    assert [column.line(number) for number in range(len(lines))] == lines
+    for others in ([], [bytes(10_000)]):  # a short column is cut as a whole
+        every = [*lines, *others]
+        column = codec.Cut(codec.LINE_END.join(every))
+        assert [column.line(number) for number in range(len(every))] == every
 
 
 @given(st.lists(records, min_size=1, max_size=20))

@@ -1,7 +1,7 @@
 """The Celery application. Tasks live in each app's tasks.py; the schedule is in the settings."""
 
 import os
-from typing import Any
+from typing import Any, Final
 
 from celery import Celery
 from celery.signals import beat_init, setup_logging, task_postrun, task_prerun, worker_init, worker_ready
@@ -15,10 +15,18 @@ app = Celery("pharos")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
+# What the worker has left to do may be some milliseconds later; a line that somebody waits for may not.
+BACKGROUND: Final = 4  # of the system's 19 steps
+
 
 @setup_logging.connect
 def keep_our_logging(**_: Any) -> None:
     """Django's LOGGING is in force. That somebody listens keeps Celery from setting levels and handlers of its own."""
+
+
+@worker_init.connect
+def give_way(**_: Any) -> None:
+    os.nice(BACKGROUND)  # of this thread and those that it begins
 
 
 @worker_init.connect

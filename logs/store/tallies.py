@@ -1,6 +1,6 @@
 """What was counted of blocks, by the query: blocks never change, and the same is asked again with every look at a page.
 
-The queries that were asked last stay, up to TALLIES_MAX.
+The queries that were asked last stay, up to QUERIES_MAX and TALLIES_MAX.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from logs.query import Node
 
+QUERIES_MAX: Final = 500  # also those of which nothing was kept
 TALLIES_MAX: Final = 100_000  # numbers and blocks, of all queries together: some 15 MB
 _EACH: Final = 2  # what a block takes beside its numbers
 
@@ -33,6 +34,8 @@ class Tallies:
         with self._lock:
             found = self._by_query.setdefault(node, {})
             self._by_query.move_to_end(node)
+            while len(self._by_query) > QUERIES_MAX:
+                self._forget_oldest()
             return found
 
     def keep(self, node: Node, pk: int, tally: Tally) -> None:
@@ -43,8 +46,11 @@ class Tallies:
             self._size += _size(tally) - (_size(tallies[pk]) if pk in tallies else 0)
             tallies[pk] = tally
             while self._size > TALLIES_MAX:
-                _node, oldest = self._by_query.popitem(last=False)
-                self._size -= sum(map(_size, oldest.values()))
+                self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        _node, oldest = self._by_query.popitem(last=False)
+        self._size -= sum(map(_size, oldest.values()))
 
 
 def _size(tally: Tally) -> int:

@@ -15,5 +15,5 @@ class Command(loaddata.Command):
         """Within its transaction."""
         super().loaddata(fixture_labels)
         if self.loaded_object_count and self.using == "default":
-            files = ", ".join(fixture_labels)[: recording.TEXT_MAX]
+            files = ", ".join(fixture_labels)
             recording.event("data_loaded", LogEntry, "data", files=files, rows=self.loaded_object_count)

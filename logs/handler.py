@@ -9,7 +9,6 @@ import atexit
 import logging
 import os
 import threading
-import time
 from collections import deque
 from contextlib import suppress
 from typing import Any, Final
@@ -26,6 +25,7 @@ from logs.records import Level, LogRecord
 BUFFER: Final = 10_000  # lines
 FLUSH_EVERY: Final = 0.1  # seconds
 RETRY_EVERY: Final = 1.0
+END_TIMEOUT: Final = 3.0  # seconds in which the rest is sent at the end
 # Their lines tell of the sending itself.
 SILENT: Final = ("redis", "logs.handler")
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {
@@ -49,6 +49,7 @@ class StreamHandler(logging.Handler):
         self._pid = 0
         self._wake = threading.Event()
         self._idle = threading.Event()
+        self._ending = threading.Event()
         atexit.register(self.close)
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -91,6 +92,7 @@ class StreamHandler(logging.Handler):
         with self.lock or threading.RLock():
             if self._pid != os.getpid():
                 self._pid = os.getpid()
+                self._ending.clear()
                 self._sender = threading.Thread(target=self._run, name="log-sender", daemon=True)
                 self._sender.start()
 
@@ -98,12 +100,14 @@ class StreamHandler(logging.Handler):
         from logs import stream
 
         client = stream.connect(timeout=2.0)
-        while True:
+        ending = False
+        while not ending:
             self._wake.wait()
             self._wake.clear()
-            time.sleep(FLUSH_EVERY)  # a burst travels together
-            while self._waiting and not self._send(client):
-                time.sleep(RETRY_EVERY)
+            ending = self._ending.wait(FLUSH_EVERY)  # a burst travels together
+            while self._waiting:
+                if not self._send(client) and self._ending.wait(RETRY_EVERY):
+                    break
             self._idle.set()
 
     def _send(self, client: redis.Redis) -> bool:
@@ -134,6 +138,16 @@ class StreamHandler(logging.Handler):
             self._wake.set()
             with suppress(RuntimeError):
                 self._idle.wait(1.0)
+
+    def close(self) -> None:
+        """Sends the rest, and ends the thread: Python aborts when a thread is in a library of C++ while it ends."""
+        if self._sender is not None and self._pid == os.getpid():
+            self._ending.set()
+            self._wake.set()
+            with suppress(RuntimeError):
+                self._sender.join(END_TIMEOUT)
+            self._pid = 0  # another line starts it anew
+        super().close()
 
 
 def _level(number: int) -> Level:

@@ -12,7 +12,7 @@ import redis
 from django.contrib.auth.models import User
 from django.test import Client, override_settings
 
-from logs import context, handler
+from logs import context, handler, stream
 from logs.handler import StreamHandler
 from logs.records import Level
 from monitor import valkey
@@ -113,6 +113,33 @@ def test_lines_wait_for_redis_in_a_bounded_buffer_and_the_loss_is_told(monkeypat
         sender.close()
         second.process.terminate()
         second.process.wait()
+
+
+def test_the_end_sends_the_rest_and_leaves_no_thread(
+    log: logging.Logger, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handler, "FLUSH_EVERY", 60.0)
+    connect = stream.connect
+
+    def connect_late(**options: float) -> redis.Redis:
+        time.sleep(0.2)  # the end comes before the thread has looked for lines
+        return connect(**options)
+
+    monkeypatch.setattr(stream, "connect", connect_late)
+    sender = log.handlers[0]
+    assert isinstance(sender, StreamHandler)
+    for text in ("the last", "another one after it"):
+        log.info(text)
+        assert sender._sender
+        sender.close()
+        assert not sender._sender.is_alive()
+        assert [record.message for record in sent(redis_client)][-1:] == [text]
+
+
+def test_more_lines_than_one_batch_holds_are_all_sent(log: logging.Logger, redis_client: redis.Redis) -> None:
+    for n in range(2_500):
+        log.info("line %d", n)
+    until(lambda: len(sent(redis_client)) == 2_500)
 
 
 def test_what_redis_itself_logs_is_not_sent(log: logging.Logger, redis_client: redis.Redis) -> None:

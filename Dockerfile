@@ -12,18 +12,18 @@ FROM python:${PYTHON}-bookworm AS build
 ARG PIP_INDEX_URL
 WORKDIR /srv/pharos
 COPY requirements.lock ./
-# Without what no program needs when it runs: tests, types, debug symbols, a compiler of FlatBuffers, and languages that
-# Pharos has no words in. (The libraries in *.libs were patched when their wheels were made: stripped, they don't load.)
-# Packages are compiled and leave their sources behind (a traceback then names their files and
-# lines, and quotes ours only), but for Apprise, which looks for its own by name.
+# Without what no program needs when it runs: tests, types, debug symbols, a compiler of FlatBuffers, what lxml has for
+# HTML, and languages that Pharos has no words in. (The libraries in *.libs were patched when their wheels were made:
+# stripped, they don't load.) Packages are compiled and leave their sources behind (a traceback then names their files
+# and lines, and quotes ours only), but for Apprise, which looks for its own by name.
 RUN python3 -m venv /opt/pharos \
     && /opt/pharos/bin/pip install --quiet --no-cache-dir --no-compile --no-deps --require-hashes -r requirements.lock \
     && /opt/pharos/bin/pip uninstall --quiet --yes setuptools pip \
     && cd /opt/pharos/lib/python3*/site-packages \
-    && rm -rf autobahn/_flatc \
+    && rm -rf autobahn/_flatc lxml/html lxml/isoschematron lxml/objectify* \
     && find . -depth -type d \( -name tests -o -name test -o -name __pycache__ \) -exec rm -rf {} + \
     && find . -type d -path '*/locale/*' -prune ! -name 'en*' -exec rm -rf {} + \
-    && find . -type f \( -name '*.pyi' -o -name '*.po' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.[ah]' \) -delete \
+    && find . -type f \( -name '*.pyi' -o -name '*.po' -o -name '*.pyx' -o -name '*.px[di]' -o -name '*.[ah]' \) -delete \
     && find . -type f -name '*.so' ! -path '*.libs/*' -exec strip --strip-unneeded {} + \
     && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash apprise \
     && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash -b -x /apprise/ . \

@@ -33,9 +33,10 @@ def sign_in_is_safe(**_: Any) -> list[CheckMessage]:
     if not encrypted and not _stays_here(settings.EXTERNAL_URL):
         sentence = "PHAROS_URL is not https: passwords and sessions can be read on the way. Put Pharos behind HTTPS."
         found.append(Warning(sentence, id="pharos.W105"))
-    if settings.OIDC_URL.startswith("http:") and not _stays_here(settings.OIDC_URL):
-        sentence = "PHAROS_OIDC_URL is not https: somebody on the way can sign in as anybody."
-        found.append(Error(sentence, id="pharos.E106"))
+    for name, url in (("PHAROS_OIDC_URL", settings.OIDC_URL), ("PHAROS_SAML_METADATA", settings.SAML_METADATA)):
+        if url.startswith("http:") and not _stays_here(url):
+            sentence = f"{name} is not https: somebody on the way can sign in as anybody."
+            found.append(Error(sentence, id="pharos.E106"))
     if settings.SESSION_COOKIE_AGE > 31 * 24 * 3600:
         sentence = "PHAROS_SESSION_HOURS is more than a month: a lost laptop stays signed in for as long."
         found.append(Warning(sentence, id="pharos.W107"))

@@ -304,26 +304,41 @@ REQUIRE_MFA = env.boolean("PHAROS_REQUIRE_MFA", default=False)
 if REQUIRE_MFA:
     MIDDLEWARE += ["accounts.sign_in.second_factor.lead_to_setup"]
 
-# The provider's address (issuer); empty is no single sign-on.
+# One provider: OpenID Connect by its address (issuer), or SAML by its metadata (their address, or the XML itself).
 OIDC_URL = env.url("PHAROS_OIDC_URL", schemes=["https", "http"]).rstrip("/")
 OIDC_CLIENT_ID = env.text("PHAROS_OIDC_CLIENT_ID")
 OIDC_CLIENT_SECRET = env.text("PHAROS_OIDC_CLIENT_SECRET")
-OIDC_NAME = env.text("PHAROS_OIDC_NAME", default="single sign-on")
 OIDC_SCOPES = env.words("PHAROS_OIDC_SCOPES", default="openid,profile,email")
-OIDC_ROLES_CLAIM = env.text("PHAROS_OIDC_ROLES_CLAIM", default="groups")
+SAML_METADATA = env.text("PHAROS_SAML_METADATA").lstrip("\ufeff")  # Entra ID's file begins with it
+# Which of them it is; empty is no single sign-on.
+SSO = "saml" if SAML_METADATA else "oidc" if OIDC_URL else ""
+SSO_NAME = env.text("PHAROS_SSO_NAME", "PHAROS_OIDC_NAME", default="single sign-on")
+SSO_ROLES_CLAIM = env.text("PHAROS_SSO_ROLES_CLAIM", "PHAROS_OIDC_ROLES_CLAIM", default="groups")
 # What the claim says, and which of our roles that is. Empty: roles are given in Pharos.
-OIDC_ROLES = env.pairs("PHAROS_OIDC_ROLES")
-OIDC_DEFAULT_ROLE = env.text("PHAROS_OIDC_DEFAULT_ROLE")
-OIDC_ONLY = env.boolean("PHAROS_OIDC_ONLY", default=False)
+SSO_ROLES = env.pairs("PHAROS_SSO_ROLES", "PHAROS_OIDC_ROLES")
+SSO_DEFAULT_ROLE = env.text("PHAROS_SSO_DEFAULT_ROLE", "PHAROS_OIDC_DEFAULT_ROLE")
+SSO_ONLY = env.boolean("PHAROS_SSO_ONLY", "PHAROS_OIDC_ONLY", default=False)
 ROLES = ("Viewer", "Responder", "Editor", "Administrator")
-for _name, _role in [*(("PHAROS_OIDC_ROLES", role) for role in OIDC_ROLES.values()),
-                     ("PHAROS_OIDC_DEFAULT_ROLE", OIDC_DEFAULT_ROLE or ROLES[0])]:  # fmt: skip
+for _name, _role in [*(("PHAROS_SSO_ROLES", role) for role in SSO_ROLES.values()),
+                     ("PHAROS_SSO_DEFAULT_ROLE", SSO_DEFAULT_ROLE or ROLES[0])]:  # fmt: skip
     if _role not in ROLES:
         raise ImproperlyConfigured(f"{_name} must name roles out of {', '.join(ROLES)}, but it names {_role!r}.")
 if OIDC_URL and not OIDC_CLIENT_ID:
     raise ImproperlyConfigured("PHAROS_OIDC_CLIENT_ID must be set when PHAROS_OIDC_URL is: the provider asks for it.")
-if OIDC_ONLY and not OIDC_URL:
-    raise ImproperlyConfigured("PHAROS_OIDC_ONLY must not be set without PHAROS_OIDC_URL: nobody could sign in.")
+if OIDC_URL and SAML_METADATA:
+    raise ImproperlyConfigured(
+        "PHAROS_OIDC_URL and PHAROS_SAML_METADATA are both set: keep one, there is one provider."
+    )
+if SAML_METADATA and not SAML_METADATA.startswith(("<", "https://", "http://")):
+    raise ImproperlyConfigured(
+        "PHAROS_SAML_METADATA must be the address of the provider's metadata, or the XML itself."
+    )
+if SAML_METADATA and not EXTERNAL_URL:
+    raise ImproperlyConfigured("PHAROS_URL must be set when PHAROS_SAML_METADATA is: the provider sends people there.")
+if SSO_ONLY and not SSO:
+    raise ImproperlyConfigured(
+        "PHAROS_SSO_ONLY must not be set without PHAROS_OIDC_URL or PHAROS_SAML_METADATA: nobody could sign in."
+    )
 
 ACCOUNT_ADAPTER = "accounts.sign_in.adapters.AccountAdapter"
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if EXTERNAL_URL.startswith("https:") else "http"
@@ -339,20 +354,18 @@ SOCIALACCOUNT_ADAPTER = "accounts.sign_in.single.SingleSignOn"
 SOCIALACCOUNT_LOGIN_ON_GET = True
 SOCIALACCOUNT_REAUTHENTICATION_REQUIRED = True  # before accounts are joined
 SOCIALACCOUNT_REQUESTS_TIMEOUT = 5
+_app = {"provider_id": "sso", "name": SSO_NAME}
 SOCIALACCOUNT_PROVIDERS = {
+    "saml": {"APPS": [_app] if SSO == "saml" else []},
     "openid_connect": {
         "OAUTH_PKCE_ENABLED": True,
         "SCOPE": OIDC_SCOPES,
         "APPS": [
-            {
-                "provider_id": "sso",
-                "name": OIDC_NAME,
-                "client_id": OIDC_CLIENT_ID,
-                "secret": OIDC_CLIENT_SECRET,
-                "settings": {"server_url": OIDC_URL},
-            }
-        ],
-    }
+            _app | {"client_id": OIDC_CLIENT_ID, "secret": OIDC_CLIENT_SECRET, "settings": {"server_url": OIDC_URL}}
+        ]
+        if SSO == "oidc"
+        else [],
+    },
 }
 MFA_ADAPTER = "accounts.sign_in.adapters.SecondFactor"
 USERSESSIONS_ADAPTER = "accounts.sign_in.adapters.Sessions"

@@ -72,10 +72,10 @@ class AccountAdapter(DefaultAccountAdapter):
         answer: HttpResponse | None = super().pre_login(request, user, **kwargs)
         if answer:
             return answer
-        alone = settings.OIDC_ONLY and "sociallogin" not in (kwargs["signal_kwargs"] or {})
+        alone = settings.SSO_ONLY and "sociallogin" not in (kwargs["signal_kwargs"] or {})
         if alone and not user.is_superuser:
             sentence = gettext("Passwords and passkeys are for emergencies here. Sign in with %(name)s.")
-            return turned_away(request, user.get_username(), sentence % {"name": settings.OIDC_NAME})
+            return turned_away(request, user.get_username(), sentence % {"name": settings.SSO_NAME})
         return None
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
+from importlib import import_module
 from typing import Any, Final
 
 from allauth.account.forms import LoginForm
 from allauth.account.views import LoginView
+from allauth.decorators import rate_limit
 from django import forms
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
@@ -16,7 +18,8 @@ from django.urls import reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST, require_safe
 from unfold.widgets import BASE_INPUT_CLASSES
 
 from accounts.sign_in.adapters import turned_away
@@ -64,11 +67,11 @@ class SignIn(InOurShell, LoginView):
     template_name = "registration/login.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        single = bool(settings.OIDC_URL)
+        single = bool(settings.SSO)
         # With single sign-on alone the form is one click away: for the day when the provider is down.
-        emergency = settings.OIDC_ONLY and not (self.request.method == "POST" or "password" in self.request.GET)
+        emergency = settings.SSO_ONLY and not (self.request.method == "POST" or "password" in self.request.GET)
         return super().get_context_data(**kwargs) | {
-            "single": settings.OIDC_NAME if single else "",
+            "single": settings.SSO_NAME if single else "",
             "sso_url": self.passthrough_next_url(reverse("sso")),
             "by_password": not emergency,
         }
@@ -86,7 +89,7 @@ def too_many(request: HttpRequest) -> HttpResponse:
 @never_cache
 def single_sign_on(request: HttpRequest) -> HttpResponse:
     """`/login/sso/`: off to the provider. To join an account only for who has just asked for it on our page."""
-    if not settings.OIDC_URL:
+    if not settings.SSO:
         raise Http404
     joining = request.GET.get("process", "login") != "login"
     if joining and time.time() > request.session.pop(JOINING, 0):
@@ -98,18 +101,39 @@ def single_sign_on(request: HttpRequest) -> HttpResponse:
 @never_cache
 def sso_callback(request: HttpRequest) -> HttpResponse:
     """`/login/sso/callback/`: back from the provider."""
-    if not settings.OIDC_URL:
+    if not settings.SSO:
         raise Http404
     return _with_provider(request, "callback")
 
 
-def _with_provider(request: HttpRequest, verb: str) -> HttpResponse:
-    from accounts.sign_in import provider  # megabytes that nobody needs without single sign-on
+@csrf_exempt  # it is the provider that sends it: its signature, and the request that it answers, are asked for instead
+@require_POST
+@never_cache
+@rate_limit(action="login")  # type: ignore[untyped-decorator]
+def sso_answer(request: HttpRequest) -> HttpResponse:
+    """`/login/sso/answer/`: the form in which SAML brings what the provider says."""
+    if settings.SSO != "saml":
+        raise Http404
+    return _with_provider(request, "receive")
 
+
+@require_safe
+def sso_metadata(request: HttpRequest) -> HttpResponse:
+    """`/login/sso/metadata/`: what a SAML provider must know of us."""
+    if settings.SSO != "saml":
+        raise Http404
+    from accounts.sign_in.saml.metadata import ours_as_xml
+
+    return HttpResponse(ours_as_xml(), content_type="application/samlmetadata+xml")
+
+
+def _with_provider(request: HttpRequest, verb: str) -> HttpResponse:
+    # Megabytes that nobody needs without single sign-on.
+    provider = import_module("accounts.sign_in." + ("saml.provider" if settings.SSO == "saml" else "openid"))
     try:
         answer: HttpResponse = getattr(provider, verb)(request)
     except provider.ProviderError as error:
-        log.warning("Sign-in with %s failed: %s", settings.OIDC_NAME, error, extra={"provider": settings.OIDC_URL})
+        log.warning("Sign-in with %s failed: %s", settings.SSO_NAME, error, extra={"provider": settings.SSO_NAME})
         sentence = gettext("%(provider)s does not answer as it should. Try again; the log says why.")
-        return turned_away(request, f"somebody at {settings.OIDC_NAME}", sentence % {"provider": settings.OIDC_NAME})
+        return turned_away(request, f"somebody at {settings.SSO_NAME}", sentence % {"provider": settings.SSO_NAME})
     return answer

@@ -92,7 +92,7 @@ def account(request: HttpRequest) -> HttpResponse:
             codes_left=len(codes.get_unused_codes()) if codes else None,
             sessions=sessions,
             joined=SocialAccount.objects.filter(user_id=user.pk).first(),
-            single=settings.OIDC_NAME if settings.OIDC_URL else "",
+            single=settings.SSO_NAME if settings.SSO else "",
             roles=user.groups.order_by("name"),
             must_have=settings.REQUIRE_MFA,
         ),
@@ -125,13 +125,13 @@ def join(request: HttpRequest) -> HttpResponse:
 
     The way to the provider is a link on the answer, not a redirect: a content policy lets forms lead to us alone.
     """
-    if not settings.OIDC_URL:
+    if not settings.SSO:
         raise Http404
     raise_if_reauthentication_required(request, app="allauth.socialaccount")
     if request.method == "POST":
         request.session[JOINING] = time.time() + 300
     title = gettext("Single sign-on")
-    context = shell(request, title, single=settings.OIDC_NAME, asked=request.method == "POST")
+    context = shell(request, title, single=settings.SSO_NAME, asked=request.method == "POST")
     return render(request, "accounts/join.html", context)
 
 

@@ -40,6 +40,7 @@ def test_nothing_is_said_of_safe_settings(settings: Any) -> None:
         ({"SESSION_COOKIE_SECURE": False}, "pharos.E104"),
         ({"EXTERNAL_URL": "http://pharos.example.org"}, "pharos.W105"),
         ({"OIDC_URL": "http://sso.example.org"}, "pharos.E106"),
+        ({"SAML_METADATA": "http://sso.example.org/metadata"}, "pharos.E106"),
         ({"SESSION_COOKIE_AGE": 40 * 86_400}, "pharos.W107"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -96,6 +97,19 @@ def test_staff_enters_as_before(client: Client) -> None:
 def test_the_admin_has_no_login_of_its_own(client: Client) -> None:
     answer = client.get("/admin/logs/pipeline/", follow=True)
     assert answer.redirect_chain[-1][0] == "/login/?next=/admin/logs/pipeline/"
+
+
+@pytest.mark.usefixtures("redis_client")
+def test_the_search_of_the_sidebar_finds_pages_and_screens(client: Client) -> None:
+    client.force_login(person("Editor"))
+    answer = client.get("/admin/search/", {"s": "Serv"}).content.decode()
+    links = re.findall(r'href="([^"]+)"', answer)
+    assert links[:2] == ["/services/", "/admin/services/service/"]
+    assert len(links) == len(set(links))
+    assert "/admin/accounts/teamservice/" not in links  # who may not see it is not led there
+    assert client.get("/admin/search/", {"s": " "}).content.strip() == b""
+    nothing = client.get("/admin/search/", {"s": "<b>Zebra"}).content.decode()
+    assert "No page or screen is called “&lt;b&gt;Zebra”." in nothing
 
 
 def test_a_new_user_gets_roles(client: Client) -> None:

@@ -243,7 +243,7 @@ def test_a_new_password_signs_out_the_others(client: Client) -> None:
      "/account/passkeys/add/", "/account/sso/", "/account/confirm/"],
 )  # fmt: skip
 def test_an_account_is_for_its_owner(path: str, settings: Any) -> None:
-    settings.OIDC_URL = "https://sso.example.org"
+    settings.SSO = "oidc"
 
     assert Client().get(path)["Location"].startswith("/login/?next=")
 
@@ -252,7 +252,7 @@ def test_an_account_is_for_its_owner(path: str, settings: Any) -> None:
     "/account/passkeys/add/", "/account/passkeys/{}/", "/account/passkeys/{}/remove/", "/account/sso/",
     "/account/confirm/", "/account/confirm/code/", "/account/confirm/passkey/"])  # fmt: skip
 def test_each_page_is_in_our_look(client: Client, alice: User, settings: Any, path: str) -> None:
-    settings.OIDC_URL = "https://sso.example.org"
+    settings.SSO = "oidc"
     set_up(client)
     data = {"name": "Phone", "credential": {}}
     passkey = Authenticator.objects.create(user=alice, type=Authenticator.Type.WEBAUTHN, data=data)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,7 +16,7 @@ from django.test import Client
 from accounts import roles
 from accounts.sign_in.single import claimed
 from monitor import valkey
-from tests import servers
+from tests.accounts import providers
 
 pytestmark = [pytest.mark.django_db, pytest.mark.node, pytest.mark.usefixtures("redis_client")]
 CALLBACK = "http://testserver/login/sso/callback/"
@@ -25,22 +24,14 @@ CALLBACK = "http://testserver/login/sso/callback/"
 
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[str]:
-    script = real.BASE_DIR / "tests" / "accounts" / "provider.mjs"
-    command = ["node", str(script), str(servers.NODE_MODULES), CALLBACK]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
-        assert process.stdin
-        assert process.stdout
-        yield process.stdout.readline().strip()
-        process.stdin.close()
-        process.wait(10)
+    with providers.provider("provider.mjs", CALLBACK) as address:
+        yield address
 
 
 @pytest.fixture(autouse=True)
 def _through_it(issuer: str, settings: Any) -> None:
-    settings.OIDC_URL, settings.OIDC_NAME = issuer, "Keycloak"
-    settings.OIDC_ROLES = {"ops": "Responder", "admins": "Administrator"}
+    settings.SSO, settings.OIDC_URL, settings.SSO_NAME = "oidc", issuer, "Keycloak"
+    settings.SSO_ROLES = {"ops": "Responder", "admins": "Administrator"}
     app = {"provider_id": "sso", "name": "Keycloak", "client_id": "pharos", "secret": "only-for-the-tests"}
     provider = {
         **settings.SOCIALACCOUNT_PROVIDERS["openid_connect"],
@@ -113,7 +104,7 @@ def test_who_has_no_role_is_turned_away_and_gets_no_account(issuer: str) -> None
 
 
 def test_or_has_the_default_role(issuer: str, settings: Any) -> None:
-    settings.OIDC_DEFAULT_ROLE = "Viewer"
+    settings.SSO_DEFAULT_ROLE = "Viewer"
     says(issuer, "s-4", preferred_username="dee")
 
     go(Client(), "s-4")
@@ -151,7 +142,7 @@ def test_one_can_join_the_account_that_one_has(issuer: str) -> None:
 
 
 def test_alone_it_leaves_passwords_to_superusers(settings: Any) -> None:
-    settings.OIDC_ONLY = True
+    settings.SSO_ONLY = True
     User.objects.create_user("alice", password="secret")
     User.objects.create_superuser("root", password="secret")
     client = Client()
@@ -180,7 +171,7 @@ def test_an_answer_that_nobody_asked_for_is_refused(caplog: pytest.LogCaptureFix
 
 
 def test_without_a_provider_there_is_no_such_page(settings: Any) -> None:
-    settings.OIDC_URL = ""
+    settings.SSO = ""
 
     assert Client().get("/login/sso/").status_code == Client().get("/login/sso/callback/").status_code == 404
     assert "/login/sso/" not in page(Client())

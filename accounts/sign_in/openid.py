@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hashlib import blake2s
-from typing import Any, Final
+from typing import Any
 
 from allauth.socialaccount.providers import registry
 from allauth.socialaccount.providers.oauth2.client import OAuth2Error
@@ -15,9 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from requests import RequestException
 
-# As allauth stores it with each account. There is one provider.
-PROVIDER: Final = "sso"
-UID_MAX: Final = 191
+from accounts.sign_in.single import PROVIDER, UID_MAX, ProviderError
 
 
 class Connection(OpenIDConnectOAuth2Adapter):
@@ -47,10 +45,6 @@ class Provider(OpenIDConnectProvider):
 
 
 registry.register(Provider)
-
-
-class ProviderError(Exception):
-    """The provider did not answer, or not as OpenID Connect wants it; the text says how."""
 
 
 def start(request: HttpRequest) -> HttpResponse:

@@ -12,17 +12,22 @@ import docker
 import pytest
 from docker.models.containers import Container
 
+from monitor import valkey
 from tests import servers
+from tests.services.paper_engine import Authority
 
 
 class Engine:
-    """One engine, with two sockets."""
+    """One engine, with two sockets and a port that speaks TLS."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.sockets = directory / "docker.sock", directory / "second.sock"
         self.address, self.second = (f"unix://{path}" for path in self.sockets)
-        self.server = servers.start_docker(directory, *self.sockets)
+        self.authority = Authority()
+        self.encrypted = f"tcp://127.0.0.1:{valkey.free_port()}"
+        self._options = ["-H", self.encrypted, *_certificates(self.authority, directory)]
+        self.server = self._start()
         self.client = docker.DockerClient(base_url=self.address)
         self.client.api.import_image_from_data(servers.busybox_image(), repository="busybox", tag="local")
 
@@ -34,7 +39,10 @@ class Engine:
     def restart(self) -> None:
         """Its containers end with it."""
         self.server.end()
-        self.server = servers.start_docker(self.directory, *self.sockets)
+        self.server = self._start()
+
+    def _start(self) -> servers.Server:
+        return servers.start_docker(self.directory, *self.sockets, options=self._options)
 
     def remove_containers(self) -> None:
         for container in self.client.containers.list(all=True):
@@ -43,6 +51,14 @@ class Engine:
     def stop(self) -> None:
         self.client.close()
         self.server.stop()
+
+
+def _certificates(authority: Authority, directory: Path) -> list[str]:
+    """Options of dockerd: it has a certificate, and asks its clients for one."""
+    names = ("tlscacert", "tlscert", "tlskey")
+    for name, pem in zip(names, (authority.pem, *authority.issue("engine")), strict=True):
+        (directory / name).write_text(pem)
+    return ["--tlsverify", *(f"--{name}={directory / name}" for name in names)]
 
 
 @pytest.fixture(scope="session")

@@ -70,12 +70,6 @@ exec setpriv --reuid=970 --regid=970 --clear-groups "$@" --protected-mode no
 """
 
 
-def missing() -> str:
-    """What to install, or nothing."""
-    names = [name for name in ("debootstrap", "docker-compose", "docker", "strip") if not servers.program(name)]
-    return f"{', '.join(names)} can't be found: run DEPLOYMENT=1 scripts/test-system as root." if names else ""
-
-
 def load(client: docker.DockerClient) -> None:
     """Brings into an engine what it doesn't have yet."""
     present = {tag for image in client.images.list() for tag in image.tags}
@@ -107,7 +101,7 @@ def base() -> Path:
             _run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", suite, new / "root")
             shutil.copy(new / "root/usr/bin/caddy", new / "caddy")
             for name in ("python", "python3"):
-                (new / "root/usr/local/bin" / name).symlink_to("/usr/bin/python3.11")
+                (new / "root/usr/local/bin" / name).symlink_to("/usr/bin/python3")
             excluded = [f"--exclude={path}" for path in LEFT_OUT]
             _run("tar", "-C", new / "root", "--anchored", *excluded, "-cf", new / "root.tar", ".")
             shutil.rmtree(new / "root")

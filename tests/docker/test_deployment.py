@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 from collections.abc import Iterator
@@ -13,8 +14,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from tests import servers
-from tests.docker import stand_ins
-from tests.docker.deployment import IMAGE, Deployment, Reader
+from tests.docker.deployment import IMAGE, SITE, Deployment, Reader, missing
 from tests.waiting import until
 
 pytestmark = [
@@ -31,8 +31,8 @@ SIZE_MAX = 250e6  # bytes, as `docker images` counts them
 
 
 @pytest.fixture(scope="module")
-def deployment() -> Iterator[Deployment]:
-    if words := stand_ins.missing():
+def built() -> Iterator[Deployment]:
+    if words := missing():
         pytest.fail(words, pytrace=False)
     made = Deployment()
     try:
@@ -40,6 +40,19 @@ def deployment() -> Iterator[Deployment]:
         yield made
     finally:
         made.stop()
+
+
+@pytest.fixture
+def deployment(built: Deployment) -> Iterator[Deployment]:
+    """Without data."""
+    yield built
+    built.clear()
+
+
+@pytest.fixture
+def encrypted(deployment: Deployment) -> Iterator[Deployment]:
+    with deployment.encrypted():
+        yield deployment
 
 
 def test_a_team_runs_it(deployment: Deployment) -> None:
@@ -90,6 +103,30 @@ def test_a_team_runs_it(deployment: Deployment) -> None:
     web[0].kill()
     until(lambda: _sent(reader, "with one web server"), seconds=60, ignoring=HTTPError)
     until(lambda: len(reader.messages()) == 202, seconds=60)
+
+
+def test_it_speaks_https_with_an_authority_of_its_own(encrypted: Deployment) -> None:
+    encrypted.up()
+    root = "/data/caddy/pki/authorities/local/root.crt"
+    until(lambda: encrypted.compose("exec", "-T", "proxy", "ls", root), ignoring=AssertionError)
+    reader = Reader(encrypted.https_port, encrypted.compose("exec", "-T", "proxy", "cat", root))
+    until(reader.ready, seconds=180)
+
+    reader.sign_in()
+    assert {cookie.name for cookie in reader.cookies if cookie.secure} == {"csrftoken", "sessionid"}
+    with reader.live("service:deployment") as socket:
+        reader.send("over https")
+        assert "over https" in _until(socket, "over https")
+    assert reader.headers("/login/")["Strict-Transport-Security"] == "max-age=2592000"
+
+    plain = http.client.HTTPConnection("127.0.0.1", encrypted.http_port, timeout=90)
+    plain.request("GET", "/logs/", headers={"Host": SITE})
+    answer = plain.getresponse()
+    assert (answer.status, answer.headers["Location"]) == (308, f"https://{SITE}/logs/")
+    plain.close()
+
+    said = encrypted.compose("exec", "-T", "web", "python", "manage.py", "check", "--deploy")
+    assert "no issues" in said
 
 
 def _until(socket: Any, words: str) -> str:

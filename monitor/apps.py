@@ -6,6 +6,9 @@ class MonitorConfig(AppConfig):
     verbose_name = "Pharos"
 
     def ready(self) -> None:
-        from monitor import followed  # it needs the models
+        from logs.sources import docker_tls  # they need the models
+        from monitor import followed
+        from services import docker_client
 
         followed.follow()
+        docker_tls.of_address = docker_client.certificates

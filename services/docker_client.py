@@ -276,18 +276,28 @@ _lock = threading.Lock()
 
 def engine(host: DockerHost) -> Engine:
     """The one of this process; a new one when the address or the certificates were changed. Raises EngineError."""
-    if isinstance(host.tls, Lost):
-        raise EngineError(host.tls.reason.removesuffix("."))
-    settings: Any = (host.address, dict(host.tls))
+    settings: Any = (host.address, _given(host))
     with _lock:
         known = _engines.get(host.pk)
         if known and known[0] == settings:
             return known[1]
-        made = Engine(host.address, host.tls)
+        made = Engine(*settings)
         _engines[host.pk] = settings, made
     if known:
         known[1].close()
     return made
+
+
+def certificates(address: str) -> Mapping[str, str]:
+    """Of the host with this address, for whoever else asks its engine: "ca", "cert" and "key". Raises EngineError."""
+    host = DockerHost.objects.filter(address=address).first()
+    return _given(host) if host else {}
+
+
+def _given(host: DockerHost) -> dict[str, str]:
+    if isinstance(host.tls, Lost):
+        raise EngineError(host.tls.reason.removesuffix("."))
+    return dict(host.tls)
 
 
 def forget(host: int) -> None:

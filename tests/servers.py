@@ -218,12 +218,12 @@ def can_docker() -> bool:
     return os.getuid() == 0 and all(shutil.which(name) for name in ("dockerd", "busybox"))
 
 
-def start_docker(directory: Path, *sockets: Path) -> Server:
+def start_docker(directory: Path, *sockets: Path, options: Sequence[str | Path] = ()) -> Server:
     """An engine that shares nothing with one that runs here already; containers have no network. It keeps its data."""
     command: list[str | Path] = [
         "dockerd", "--data-root", directory / "data", "--exec-root", directory / "exec",
         "--pidfile", directory / "docker.pid", "--bridge", "none", "--iptables=false", "--ip6tables=false",
-        "--shutdown-timeout", "1",
+        "--shutdown-timeout", "1", *options,
     ]  # fmt: skip
     for path in sockets:
         command += ["-H", f"unix://{path}"]

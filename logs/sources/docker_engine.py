@@ -17,8 +17,9 @@ from typing import Any, Final, Self, TypeVar
 import aiohttp
 import msgspec
 
-from logs.sources import names
+from logs.sources import docker_tls, names
 from logs.sources.docker_lines import LogError, nanoseconds
+from logs.sources.docker_tls import Certificates
 
 TIMEOUT: Final = 30.0  # seconds for an answer; a busy engine takes some for a long list
 CONNECT_TIMEOUT: Final = 5.0
@@ -111,17 +112,21 @@ class _Info(msgspec.Struct, rename="pascal"):
 class Engine:
     """To be entered as a context. Every method raises EngineError."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, certificates: Certificates | None = None) -> None:
         """`address` is unix:///var/run/docker.sock or tcp://host:port. Raises NameProblem if it is neither."""
         self.address = address
         self._base, self._path = names.docker(address)
+        self._certificates = certificates or {}
 
     async def __aenter__(self) -> Self:
         connector: aiohttp.BaseConnector
         if self._path:
             connector = aiohttp.UnixConnector(self._path, limit=0)
         else:
-            connector = aiohttp.TCPConnector(limit=0, socket_factory=_living_socket)
+            encrypted = docker_tls.context(self._certificates) if self._certificates else True
+            connector = aiohttp.TCPConnector(limit=0, socket_factory=_living_socket, ssl=encrypted)
+            if self._certificates:
+                self._base = self._base.replace("http:", "https:", 1)
         self._session = aiohttp.ClientSession(self._base, connector=connector, read_bufsize=READ_BUFFER)
         return self
 
@@ -187,6 +192,8 @@ class Engine:
             raise BrokenOffError(f"The engine at {self.address} broke off: {error or type(error).__name__}.") from None
 
     def _unreachable(self, error: aiohttp.ClientError) -> UnreachableError:
+        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+            return UnreachableError(f"The engine at {self.address} can't be trusted: {error.certificate_error}.")
         cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
         if isinstance(cause, PermissionError):
             return UnreachableError(

@@ -18,12 +18,14 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import msgspec
+from asgiref.sync import sync_to_async
 
 from core import clock
 from logs import plain
 from logs.models import LogSource
 from logs.multiline import Group, Grouper
 from logs.records import NAME_MAX
+from logs.sources import docker_tls
 from logs.sources.docker_engine import (
     BrokenOffError,
     Chunks,
@@ -66,7 +68,8 @@ LABELS: Final = {
 
 async def run(source: LogSource, outlet: Outlet, report: Callable[[str], None]) -> None:
     """Until it is cancelled. Raises EngineError when the engine is away."""
-    async with Engine(source.name) as engine:
+    certificates = await sync_to_async(docker_tls.of_address)(source.name)
+    async with Engine(source.name, certificates) as engine:
         host = await engine.name() or urlsplit(source.name).hostname or source.name
         await Host(engine, host, source.service, outlet, report).follow()
 

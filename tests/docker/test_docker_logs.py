@@ -19,9 +19,11 @@ from logs.records import LogRecord
 from logs.sources import docker_logs, listen
 from logs.sources.outlet import POSITIONS
 from logs.sources.states import states
+from services.models import DockerHost
 from tests.docker.conftest import Engine
 from tests.logs.listening import listening, start, until
 from tests.logs.streamed import messages, records
+from tests.services.paper_engine import Authority
 
 pytestmark = [
     pytest.mark.docker,
@@ -63,6 +65,30 @@ def numbered(client: redis.Redis) -> list[int]:
     """Of the lines "line 1", "line 2", …, in their order."""
     found = sorted(records(client), key=lambda record: record.timestamp)
     return [int(record.message.split()[1]) for record in found if record.message.startswith("line ")]
+
+
+# --- Engines that speak TLS ----------------------------------------------------------------------------------------
+
+
+async def test_certificates_are_those_of_the_docker_host(redis_client: redis.Redis, engine: Engine) -> None:
+    cert, key = engine.authority.issue("pharos")
+    tls: Any = {"ca": engine.authority.pem, "cert": cert, "key": key}
+    await DockerHost.objects.acreate(name="far", address=engine.encrypted, tls=tls)
+    source = await add(engine.encrypted)
+    async with listening():
+        await followed(source)
+        engine.run("echo hello")
+        await until(lambda: "hello" in messages(redis_client))
+
+
+@pytest.mark.parametrize(("whose", "sentence"), [("another", "can't be trusted"), ("none", "HTTPS server")])
+async def test_an_engine_that_can_not_be_trusted_is_not_asked(engine: Engine, whose: str, sentence: str) -> None:
+    if whose == "another":
+        tls: Any = {"ca": Authority().pem}
+        await DockerHost.objects.acreate(name="far", address=engine.encrypted, tls=tls)
+    source = await add(engine.encrypted)
+    async with listening():
+        await followed(source, sentence)
 
 
 # --- A line --------------------------------------------------------------------------------------------------------

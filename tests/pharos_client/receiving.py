@@ -46,7 +46,7 @@ class Gathered:
     def put(self, line: dict[str, Any]) -> None:
         self.lines.append(json.loads(json.dumps(line)))
 
-    def put_later(self, recipe: Recipe, size: int) -> None:
+    def put_later(self, recipe: Recipe) -> None:
         self.put(made(recipe))
 
     def flush(self, seconds: float = 0.0) -> bool:

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from django.conf import settings
 from pharos_client import PharosHandler, Settings, bound_context
 from pharos_client import sender as sender_module
 from pharos_client.breaker import FAILURES, WAIT, WAIT_MAX, Breaker, State
+from pharos_client.lines import Recipe
 from pharos_client.sender import Sender
 from pharos_client.transports import AwayError, RedisTransport, RefusedError
 
@@ -397,13 +398,29 @@ def test_a_line_is_what_it_was_when_it_was_logged(redis_client: redis.Redis) -> 
     handler.close()
 
 
+class Maker:
+    """Makes lines of one text each."""
+
+    def __init__(self, make: Callable[[str], dict[str, Any]] = line, size: int = 10) -> None:
+        self.make, self.size = make, size
+
+    def of(self, text: str) -> Recipe:
+        return self, {}, (text,), {}
+
+    def size_of(self, fields: Mapping[str, Any], args: tuple[Any, ...], around: Mapping[str, Any]) -> int:
+        return self.size
+
+    def line_of(self, fields: Mapping[str, Any], args: tuple[Any, ...], around: Mapping[str, Any]) -> dict[str, Any]:
+        return self.make(*args)
+
+
 def test_a_line_that_can_not_be_made_says_so_and_holds_up_no_other(stand: Stand) -> None:
-    def broken() -> dict[str, Any]:
-        raise ValueError("no line")
+    def broken(text: str) -> dict[str, Any]:
+        raise ValueError(text)
 
     sender = sender_of(stand)
-    sender.put_later((broken,), 10)
-    sender.put_later((line, "hello"), 10)
+    sender.put_later(Maker(broken).of("no line"))
+    sender.put_later(Maker().of("hello"))
     assert sender.flush()
     assert b'"message":"ValueError: no line"' in stand.lines[0]
     assert b'"message":"hello"' in stand.lines[1]
@@ -414,7 +431,7 @@ def test_lines_that_were_not_made_yet_are_written_at_the_end(stand: Stand, capfd
     stand.open.clear()
     sender = sender_of(stand, batch_lines=1)
     for number in range(3):
-        sender.put_later((line, f"line {number}"), 10)
+        sender.put_later(Maker().of(f"line {number}"))
     sender.close(0.1)
     written = capfd.readouterr().err
     assert [written.count(f'"message":"line {number}"') for number in range(3)] == [1, 1, 1]
@@ -432,7 +449,7 @@ def test_lines_that_come_while_the_thread_waits_for_an_answer_are_left_to_it(sta
     sender.put(line("under way"))
     until(lambda: sender._sending.items)
     for number in range(11):
-        sender.put_later((note, f"line {number}"), 10)
+        sender.put_later(Maker(note).of(f"line {number}"))
     assert made_by == [threading.get_ident()]  # with half of the buffer full, whoever logs makes his own
     stand.open.set()
     assert sender.flush()
@@ -446,5 +463,38 @@ def test_a_line_that_comes_while_the_thread_rests_wakes_it(stand: Stand, monkeyp
     for number in range(3):
         sender.put(line(f"line {number}"))
         until(lambda number=number: len(stand.lines) == number + 1)  # type: ignore[misc]
-        until(lambda: sender._sleeps)
+        until(lambda: not sender._looks)
+    sender.close()
+
+
+def test_a_line_that_comes_when_the_thread_goes_to_rest_is_seen(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Sleepy(Sender):
+        came = 0
+
+        def _wait(self, now: float) -> float | None:
+            wait = super()._wait(now)
+            if wait is None and self._looks and self.came < 3:
+                # Somebody has seen that the thread looks, and it is about to say that it doesn't.
+                self.came += 1
+                self._arrived.append(Maker().of(f"late {self.came}"))
+            return wait
+
+    monkeypatch.setattr(sender_module, "LINGER", 0.0)
+    sender = Sleepy(stand, Settings(batch_seconds=0.01))
+    sender.put(line("first"))
+    until(lambda: len(stand.lines) == 4)
+    sender.close()
+
+
+def test_large_lines_are_bounded_although_nobody_looks(stand: Stand) -> None:
+    stand.open.clear()
+    sender = sender_of(stand, batch_lines=100, buffer_bytes=1 << 20)
+    sender.put(line("under way"))
+    until(lambda: sender._sending.items)
+    maker = Maker(size=100 << 10)
+    for number in range(250):
+        sender.put_later(maker.of(f"line {number}"))
+    held = len(sender._fresh) + len(sender._arrived)
+    assert held <= 11  # of 100 kB each
+    stand.open.set()
     sender.close()

@@ -24,7 +24,7 @@ class Console:
             coloured = stream.isatty() and not os.environ.get("NO_COLOR")
             stream.write(f"{pretty(line, coloured=coloured)}\n")
 
-    def put_later(self, recipe: Recipe, size: int) -> None:
+    def put_later(self, recipe: Recipe) -> None:
         self.put(made(recipe))
 
     def flush(self, seconds: float = 0.0) -> bool:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Mapping
-from itertools import islice
 from typing import Any, Final
 
 from pharos_client import context, lines, values, ways
 from pharos_client.settings import DEVELOPMENT, Settings
-from pharos_client.values import Cleaner
+from pharos_client.values import Cleaner, are_plain
 
 # What every record has, and begins with; the rest came with `extra`. Django and uvicorn add the last ones, which are no
 # data.
@@ -56,7 +55,7 @@ class PharosHandler(logging.Handler):
 
     def handle(self, record: logging.LogRecord) -> bool:
         # Without the handler's lock: lines are made side by side, and none waits for another.
-        passed: Any = self.filter(record)
+        passed: Any = not self.filters or self.filter(record)
         if isinstance(passed, logging.LogRecord):  # a filter may give another, from Python 3.12 on
             record = passed
         if passed:
@@ -64,18 +63,35 @@ class PharosHandler(logging.Handler):
         return bool(passed)
 
     def emit(self, record: logging.LogRecord) -> None:
+        # In as few steps as there can be (`pharos_client.sender` says why): a copy of the record, which another handler
+        # may change, becomes the line when there is time, if nothing in it can change until then.
         try:
-            more = _more(record)
-            if (size := _plain_size(record, more)) is None:
-                self.way.put(self._line(record, more))
+            fields, around = vars(record).copy(), context.current()
+            args = fields.pop("args")
+            if (
+                type(args) is tuple
+                and are_plain(map(type, fields.values()))
+                and are_plain(map(type, args))
+                and are_plain(map(type, around.values()))
+                and type(record) is logging.LogRecord
+            ):
+                self.way.put_later((self, fields, args, around))
             else:
-                # Not the record, which another handler may change.
-                parts = (record.msg, record.args, record.name, record.levelno, record.created)
-                self.way.put_later((PharosHandler._line_of, self, parts, more), size)
+                self.way.put(self._line(record, around))
         except Exception:  # noqa: BLE001 - a bad line must not hurt who logs it
             self.handleError(record)
 
-    def _line(self, record: logging.LogRecord, more: Mapping[str, Any]) -> lines.Line:
+    def size_of(self, fields: Mapping[str, Any], args: tuple[Any, ...], around: Mapping[str, Any]) -> int:
+        extra = list(fields.values())[len(_OWN) - 1 :]
+        return values.size((fields.get("msg"), fields.get("exc_text"), *args, *extra, *around.values()))
+
+    def line_of(self, fields: Mapping[str, Any], args: tuple[Any, ...], around: Mapping[str, Any]) -> lines.Line:
+        record = object.__new__(logging.LogRecord)
+        vars(record).update(fields, args=args)
+        return self._line(record, around)
+
+    def _line(self, record: logging.LogRecord, around: Mapping[str, Any]) -> lines.Line:
+        more = {**around, **_extra(record)}
         try:
             message = record.getMessage()
         except Exception:  # noqa: BLE001 - arguments that don't fit the text
@@ -91,12 +107,6 @@ class PharosHandler(logging.Handler):
             at=record.created,
         )
 
-    def _line_of(self, parts: tuple[Any, ...], more: Mapping[str, Any]) -> lines.Line:
-        record = object.__new__(logging.LogRecord)
-        record.msg, record.args, record.name, record.levelno, record.created = parts
-        record.exc_info = record.exc_text = None
-        return self._line(record, more)
-
     def flush(self) -> None:
         """Waits for what was logged, at most two seconds."""
         self.way.flush()
@@ -106,21 +116,12 @@ class PharosHandler(logging.Handler):
         super().close()
 
 
-def _more(record: logging.LogRecord) -> Mapping[str, Any]:
-    """The context, and what came with the record."""
-    begin = len(_OWN) if type(record) is logging.LogRecord else 0
-    extra = {name: value for name, value in islice(vars(record).items(), begin, None) if name not in _STANDARD}
+def _extra(record: logging.LogRecord) -> dict[str, Any]:
+    """What came with the record."""
+    extra = {name: value for name, value in vars(record).items() if name not in _STANDARD}
     if record.stack_info:
         extra["stack_info"] = record.stack_info
-    around = context.current()
-    return {**around, **extra} if around else extra
-
-
-def _plain_size(record: logging.LogRecord, more: Mapping[str, Any]) -> int | None:
-    """About how many bytes it takes, if its line may be made later: nothing of it can change until then."""
-    if record.exc_info or record.exc_text or type(record) is not logging.LogRecord or type(record.args) is not tuple:
-        return None
-    return values.plain_size((record.msg, *record.args, *more.values())) if type(record.msg) is str else None
+    return extra
 
 
 def level_of(number: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from pharos_client import values
 from pharos_client.values import Cleaner
@@ -17,7 +17,18 @@ _SYNONYMS: Final = {"warning": "warn", "critical": "fatal", "exception": "error"
 _FIELDS: Final = ("title", "request_id", "trace_id", "span_id")
 
 Line = dict[str, Any]
-Recipe = tuple[Any, ...]  # a function that makes a line, and its arguments
+
+
+class Maker(Protocol):
+    """Makes a line when there is time."""
+
+    def size_of(self, fields: Mapping[str, Any], args: tuple[Any, ...], around: Mapping[str, Any], /) -> int:
+        """About how many bytes of memory it takes until then."""
+
+    def line_of(self, fields: Mapping[str, Any], args: tuple[Any, ...], around: Mapping[str, Any], /) -> Line: ...
+
+
+Recipe = tuple[Maker, Mapping[str, Any], tuple[Any, ...], Mapping[str, Any]]  # of values that can't change
 
 
 def now() -> int:
@@ -65,9 +76,8 @@ def make(
 
 
 def made(recipe: Recipe) -> Line:
-    make, *arguments = recipe
-    line: Line = make(*arguments)
-    return line
+    maker, fields, args, around = recipe
+    return maker.line_of(fields, args, around)
 
 
 def unmade(service: str, error: Exception) -> Line:

@@ -1,8 +1,9 @@
 """Lines on their way: a bounded buffer, and a thread that sends what is in it in batches.
 
-Who logs only appends to the buffer. Everything that may take time or fail is done by the thread, which starts with the
+Who logs only appends to a deque. Everything that may take time or fail is done by the thread, which starts with the
 first line, in each process anew. While lines come it looks for them by itself: to wake a thread costs whoever does it
-as much as the rest of the call.
+as much as the rest of the call. Nor does a call take a lock: most calls come after a pause, when none of this is in the
+processor's caches any more, and then each further function costs some microseconds.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ EXIT_SECONDS: Final = 2.0
 LINGER: Final = 1.0  # seconds after the last line in which the thread looks for more
 TURN: Final = 8  # lines that the thread makes before others get their turn
 SAY_EVERY: Final = 60.0  # seconds before a sentence about the same thing is written again
+LARGE: Final = 16 << 10  # bytes; while lines are larger, each is counted at once, and not when the thread looks
 
 Item = bytes | Recipe  # a line, or what makes it
 
@@ -59,13 +61,16 @@ class Sender:
         # Reentrant: a signal handler or a destructor may log while its own thread is in here.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._fresh: deque[tuple[float, Item, int]] = deque()  # with the time when it was put in, and its size
+        self._arrived: deque[Recipe] = deque()  # who appends has no lock
+        self._arrived_max = self._settings.batch_lines
+        self._looked = 0.0  # when they were last taken in
+        self._fresh: deque[tuple[float, Item, int]] = deque()  # with a time before which it didn't come, and its size
         self._late: deque[bytes] = deque()
         self._sending = _Batch()
         self._bytes = 0  # of all three
         self._dropped = 0
         self._hurries = self._closing = False
-        self._sleeps = False  # the thread, for longer than a batch may wait
+        self._looks = False  # the thread, by itself: it is there, and won't sleep longer than a batch may wait
         self._breaker = Breaker()
         self._thread: threading.Thread | None = None
         self._ident = 0
@@ -84,32 +89,52 @@ class Sender:
             data = lines.encoded(lines.unmade(self._settings.service, error))
         self._put(data, len(data))
 
-    def put_later(self, recipe: Recipe, size: int) -> None:
+    def put_later(self, recipe: Recipe) -> None:
         """The thread makes the line, unless it has enough to do."""
-        if len(self._fresh) < self._enough:
-            self._put(recipe, size)
-        else:
+        if len(self._fresh) >= self._enough:
             data = self._made(recipe)
             self._put(data, len(data))
+        elif threading.get_ident() != self._ident:
+            self._arrived.append(recipe)
+            # In this order: the thread says that it won't look, and then looks once more.
+            if not self._looks or len(self._arrived) >= self._arrived_max:
+                self._put()
 
-    def _put(self, item: Item, size: int) -> None:
+    def _put(self, item: Item | None = None, size: int = 0) -> None:
+        """Takes in what has arrived, and then the item, if there is one."""
         if threading.get_ident() == self._ident:
             return  # told of the sending itself: it would be sent, and told of, and sent
         try:
             with self._lock:
-                self._add(item, size)
+                self._take_in(self._looked if self._looks else time.monotonic())
+                if item is not None:
+                    self._add(item, size, time.monotonic())
                 if self._thread is None:
                     self._start()
+                elif not self._looks or len(self._fresh) >= self._settings.batch_lines:
+                    self._looks = True
+                    self._changed.notify_all()
         except Exception as error:  # noqa: BLE001 - see above
             self._say("put", f"a line could not be taken ({type(error).__name__}: {error})")
 
-    def _add(self, item: Item, size: int) -> None:
-        self._fresh.append((time.monotonic(), item, size))
+    def _take_in(self, since: float) -> None:
+        """What has arrived, not before `since`."""
+        self._looked = time.monotonic()
+        largest = 0
+        while self._arrived:
+            try:
+                maker, fields, args, around = recipe = self._arrived.popleft()
+            except IndexError:  # a signal handler was in here, and took it
+                break
+            size = maker.size_of(fields, args, around)
+            self._add(recipe, size, since)
+            largest = max(largest, size)
+        self._arrived_max = 1 if largest > LARGE else self._settings.batch_lines
+
+    def _add(self, item: Item, size: int, since: float) -> None:
+        self._fresh.append((since, item, size))
         self._bytes += size
         self._bound()
-        if self._sleeps or len(self._fresh) == self._settings.batch_lines:
-            self._sleeps = False
-            self._changed.notify_all()
 
     def _bound(self) -> None:
         """Drops the oldest lines that are too many. What is being sent can't be dropped any more."""
@@ -124,10 +149,12 @@ class Sender:
         """Waits until everything is sent, and no longer than it makes sense: True if nothing is left."""
         with self._changed:
             self._hurries = True
+            if self._arrived:
+                self._put()
             self._changed.notify_all()
             self._changed.wait_for(self._rests, seconds)
             self._hurries = False
-            return not (self._fresh or self._late or self._sending.items)
+            return not (self._arrived or self._fresh or self._late or self._sending.items)
 
     def close(self, seconds: float = EXIT_SECONDS) -> None:
         """Sends what is left. What can't be sent in this time is written to stderr."""
@@ -137,6 +164,7 @@ class Sender:
         if self.flush(seconds):
             return
         with self._changed:
+            self._take_in(self._looked)
             unwritten = [item for _, item, _ in self._fresh]
             number = len(self._sending.items) + len(self._late) + len(unwritten)
             if not self._sending.is_late:
@@ -151,7 +179,7 @@ class Sender:
     def _rests(self) -> bool:
         if self._thread is None:
             return True
-        if self._fresh or self._sending.items:
+        if self._arrived or self._fresh or self._sending.items:
             return False
         return not self._late or (self._breaker.state is State.OPEN and not self._is_due(time.monotonic()))
 
@@ -182,23 +210,24 @@ class Sender:
             self._say("run", f"the sending thread failed ({type(error).__name__}: {error})")
         finally:
             with self._changed:
-                self._thread, self._ident = None, 0
+                self._thread, self._ident, self._looks = None, 0, False
                 self._changed.notify_all()
 
     def _next(self) -> _Batch | None:
         """Waits for a batch; None when there will be no more."""
         with self._changed:
             lingers = time.monotonic() + LINGER
-            while not self._is_due(now := time.monotonic()):
+            while not self._is_due(now := self._looking()):
                 wait = self._wait(now)
                 if wait is None and self._closing:
                     return None
                 look = self._settings.batch_seconds
                 if now < lingers and (wait is None or wait > look):
                     wait = look
-                self._sleeps = wait is None or wait > look
-                self._changed.wait(wait)
-            self._sleeps = False
+                self._looks = wait is not None and wait <= look
+                if self._looks or not self._arrived:
+                    self._changed.wait(wait)
+            self._looks = True  # as soon as the batch is sent
             batch = self._sending = self._taken(now)
         for place, item in enumerate(batch.items, 1):
             batch.lines.append(self._made(item))
@@ -210,6 +239,10 @@ class Sender:
             self._bytes += size - batch.size
             batch.size = size
         return batch
+
+    def _looking(self) -> float:
+        self._take_in(self._looked)
+        return self._looked
 
     def _is_due(self, now: float) -> bool:
         wait = self._wait(now)
@@ -291,7 +324,7 @@ class Sender:
                 self._dropped += dropped
             elif self._dropped:
                 told = self._told_of_drops()
-                self._add(told, len(told))
+                self._add(told, len(told), time.monotonic())
                 self._dropped = 0
             self._changed.notify_all()
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
@@ -23,25 +24,15 @@ NODES: Final = 5_000  # of one line
 TEXT: Final = 32_768  # characters of one text
 STACK: Final = 131_072
 _MORE: Final = "…"
-_PLAIN: Final = frozenset({bool, float, type(None)})
-_LONG: Final = 64  # bits
-_ABOUT: Final = 24  # characters of a number, or of a text's name
 _AS_TEXT: Final = (UUID, Decimal, PurePath)
 
+# Of types: whether nothing of these kinds can change, or holds what can.
+are_plain: Final = frozenset({str, int, float, bool, type(None)}).issuperset
 
-def plain_size(values: Sequence[Any]) -> int | None:
-    """About how many characters these values have; None unless each is of a kind that can't change, and bounded."""
-    size = _ABOUT * len(values)
-    for value in values:
-        kind = type(value)
-        if kind is str:
-            size += len(value)
-        elif kind is int:
-            if value.bit_length() > _LONG:
-                return None
-        elif kind not in _PLAIN:
-            return None
-    return size
+
+def size(values: Iterable[Any]) -> int:
+    """The bytes that plain values take."""
+    return sum(map(sys.getsizeof, values))
 
 
 class Cleaner:

@@ -15,8 +15,8 @@ class Way(Protocol):
     def put(self, line: Line) -> None:
         """Takes a line at once and never raises."""
 
-    def put_later(self, recipe: Recipe, size: int) -> None:
-        """Takes a line that is made when there is time, of about `size` bytes, from values that can't change."""
+    def put_later(self, recipe: Recipe) -> None:
+        """Takes a line that is made when there is time."""
 
     def flush(self, seconds: float = 2.0) -> bool:
         """True if nothing is left."""

@@ -9,6 +9,7 @@ p99 ≤ 20 ms. The exit code is 1 if a line is missing in the end, or if a reade
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
@@ -130,6 +131,7 @@ def wrong_page(records: Sequence[LogRecord], newest: tuple[int, int]) -> str:
 
 
 def maintain(place: Place, load: Load, ready: threading.Barrier) -> tuple[int, list[Span]]:
+    os.nice(4)
     blocks, spans = 0, []
     with stores.opened(place) as store:
         ready.wait(START_TIMEOUT)

@@ -95,7 +95,7 @@ class BlockStore(BaseLogStore):
 
     def append(self, batch: Sequence[Incoming | Singles]) -> Commit:
         keys = _keys(batch)
-        known = self._known(keys)
+        known: EntryKeys = {}  # until we know better: nearly every entry comes once
         while True:
             fresh, fresh_keys = _fresh(batch, keys, known)
             duplicates = _count(keys) - _count(fresh_keys)
@@ -107,8 +107,7 @@ class BlockStore(BaseLogStore):
                 now_known = self._known(keys)
                 if now_known == known:
                     return self._write(fresh_keys, blocks, duplicates)
-            # Another ingester, to whom these entries were given as well, was faster with some of them.
-            known = now_known
+            known = now_known  # entries that were given to us again, or to another ingester as well
 
     def _write(self, keys: EntryKeys, blocks: Sequence[Block], duplicates: int) -> Commit:
         oldest, newest = _span(keys)

@@ -11,7 +11,7 @@ import sys
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from itertools import accumulate
 from operator import or_, sub
@@ -39,6 +39,7 @@ FIELDS: Final = {
     "title": (Column.TEXTS, 0), "message": (Column.TEXTS, 1),
     "request_id": (Column.IDS, 0), "trace_id": (Column.IDS, 1), "span_id": (Column.IDS, 2),
 }  # fmt: skip
+_LEVELS: Final = tuple(Level)
 _FEW: Final = 50  # lines of a text column that are cut out one by one; for more, all are
 _STEP: Final = 2_048  # bytes of a text column of which it is known how many lines end in them
 _SHORT: Final = 4 * _STEP  # bytes of one that is cut as a whole, whatever is asked
@@ -331,21 +332,34 @@ class Columns:
         return {}
 
     def record(self, line: int) -> LogRecord:
-        title, _, message = self.line(Column.TEXTS, line).partition(FIELD_END)
-        request_id, trace_id, span_id = self.line(Column.IDS, line).split(FIELD_END)
-        return LogRecord(
-            timestamp=self.times[line],
-            level=Level(self.levels[line]),
-            service=self.service(line),
-            message=message.decode(),
-            title=title.decode(),
-            logger=self.logger(line),
-            request_id=request_id.decode(),
-            trace_id=trace_id.decode(),
-            span_id=span_id.decode(),
-            metadata=self.line(Column.METADATA, line),
-            sequence=self.sequence(line),
-        )
+        return self.records([line])[0]
+
+    def records(self, lines: Sequence[int] | None = None) -> list[LogRecord]:
+        """Of these lines, or all."""
+        lines = range(self.lines) if lines is None else lines
+        texts, ids, metadata = [self._cut(column).lines(lines) for column in Column]
+        times, base, offsets, levels = self.times, self.base, self._offsets, self.levels
+        services, service_of = self.header.services, self.services
+        loggers, logger_of = self.header.loggers, self.loggers
+        decode = bytes.decode
+        return [
+            LogRecord(
+                times[line],
+                _LEVELS[levels[line]],
+                services[service_of[line]],
+                decode(message),
+                decode(title),
+                loggers[logger_of[line]],
+                decode(request_id),
+                decode(trace_id),
+                decode(span_id),
+                more,
+                base + offsets[line],
+            )
+            for line, (title, message), (request_id, trace_id, span_id), more in zip(
+                lines, _fields_of(texts), _fields_of(ids), metadata, strict=True
+            )
+        ]
 
     def field(self, name: str, line: int) -> str:
         """One text field of a line: title, message, or one of the ids."""
@@ -383,13 +397,6 @@ class Columns:
         rows = [line.split(FIELD_END) for line in data.split(LINE_END)]
         return [list(map(bytes.decode, field)) for field in zip(*rows, strict=True)]
 
-    def records(self, lines: Sequence[int] | None = None) -> list[LogRecord]:
-        """Of these lines, or all."""
-        lines = range(self.lines) if lines is None else lines
-        for column in Column:
-            self._cut(column).expect(len(lines))
-        return [self.record(line) for line in lines]
-
 
 class Cut:
     """Lines of a text column, by their number from 0. A few are cut out one by one; for more, all are."""
@@ -398,13 +405,14 @@ class Cut:
         self._data = data
         self._asked = 0
 
-    def expect(self, lines: int) -> None:
-        """So many lines will be asked for."""
-        self._asked += lines
+    def lines(self, numbers: Sequence[int]) -> list[bytes]:
+        self._asked += len(numbers)
+        if self._asked > _FEW or len(self._data) < _SHORT:
+            return list(map(self._all.__getitem__, numbers))
+        return list(map(self._found, numbers))
 
     def line(self, number: int) -> bytes:
-        self._asked += 1
-        return self._all[number] if self._asked > _FEW or len(self._data) < _SHORT else self._found(number)
+        return self.lines([number])[0]
 
     def _found(self, number: int) -> bytes:
         data, begin = self._data, 0
@@ -426,6 +434,10 @@ class Cut:
     @cached_property
     def _all(self) -> list[bytes]:
         return self._data.split(LINE_END)
+
+
+def _fields_of(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
+    return (line.split(FIELD_END) for line in lines)
 
 
 def fold(data: bytes) -> bytes:

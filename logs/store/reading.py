@@ -6,11 +6,11 @@ sends the reader back to a new list, from the last place that is certain.
 
 from __future__ import annotations
 
-import heapq
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
 from itertools import chain, product
+from operator import attrgetter
 from typing import Final, NamedTuple, TypeVar
 
 from core import clock
@@ -59,6 +59,9 @@ class Hit(NamedTuple):
     record: LogRecord | None  # None while the block is open that it comes from
 
 
+_BY_KEY: Final = attrgetter("key")
+
+
 class Search:
     """One search. It works on keys: a line's position, negated towards newer lines, so that it always descends.
 
@@ -104,6 +107,11 @@ class Search:
                     return frontier, True
                 if columns is not None:
                     self.shelf.undamaged(block.pk, self._collect, columns, top, bottom)
+                    # Who has enough need not open the next block to know how far it reaches.
+                    if len(self.hits) >= self.wanted and (rest := listed[listed.index(block) + 1 :]):
+                        frontier = min(self._edge(rest[0]), top) + 1
+                        if self._full(frontier):
+                            return frontier, True
         except Moved:
             return frontier, False
         if len(listed) < count:
@@ -130,7 +138,8 @@ class Search:
                 found.append(Hit(key, line, None))
                 if len(found) == self.wanted:
                     break
-        best = heapq.nlargest(self.wanted, [*self.hits, *found], key=lambda hit: hit.key)
+        # Two lists that are in order each: sorting them goes through both once.
+        best = sorted([*self.hits, *found], key=_BY_KEY, reverse=True)[: self.wanted]
         # Records are made at once, and only of the best: a hit must not keep its opened block in memory.
         records = iter(columns.records([hit.line for hit in best if hit.record is None]))
         self.hits = [hit if hit.record else hit._replace(record=next(records)) for hit in best]

@@ -14,7 +14,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, MutableMap
 from contextlib import suppress
 from functools import cached_property
 from itertools import islice
-from typing import Final, Literal, NamedTuple, ParamSpec, TypeVar, cast
+from typing import Any, Final, Literal, NamedTuple, ParamSpec, TypeVar, cast
+
+from django.db import connections
 
 from logs.models import LogBlock, LogBlockGrams
 from logs.query import Node
@@ -30,12 +32,23 @@ _KNOWN_EACH: Final = 1_500  # bytes of a block's place in memory, beside header 
 LISTED: Final = 256  # blocks asked for at once
 OPENED: Final = 32  # blocks whose columns are read at once
 FEW: Final = 8  # one block of so many
+AT_FIRST: Final = 2  # blocks that are looked up at first: the newest are small, and two have a page together
 DESK_LINES: Final = 20_000  # in blocks that a desk keeps open: some 15 MB
+
+_TABLE: Final = LogBlock._meta.db_table
+_ALL: Final = 1 << 62
+# In the order of the indexes: otherwise those with the same time would have to be sorted.
+_LISTS: Final = {
+    direction: f"SELECT id, first, last FROM {_TABLE} WHERE first <= %s AND last >= %s ORDER BY {order} LIMIT %s"  # noqa: S608
+    for direction, order in {"older": "last DESC, first DESC, id DESC", "newer": "first, last, id"}.items()
+}
 
 log = logging.getLogger("logs.store")
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+Read = dict[int, tuple[int, dict[str, bytes]]]  # by block: its base, and columns by their names
 
 
 class Listed(NamedTuple):
@@ -108,12 +121,13 @@ class Stored(Columns):
 class Batch:
     """Blocks that are read together, with the columns that a search will ask for."""
 
-    def __init__(self, shelf: Shelf, pks: Collection[int], names: Collection[str]) -> None:
-        self._shelf, self._pks, self._names = shelf, pks, names
+    def __init__(self, shelf: Shelf, pks: Collection[int], names: Collection[str], read: Read) -> None:
+        self._shelf, self._names, self._there = shelf, names, {pk: read[pk] for pk in pks if pk in read}
+        self._missing = [pk for pk in pks if pk not in read]
 
     @cached_property
-    def _read(self) -> dict[int, tuple[int, dict[str, bytes]]]:
-        return self._shelf.read(self._pks, self._names)
+    def _read(self) -> Read:
+        return self._there | self._shelf.read(self._missing, self._names) if self._missing else self._there
 
     def take(self, pk: int) -> tuple[int, dict[str, bytes]]:
         """The base and the columns of a block. Raises Moved if it has gone since it was listed."""
@@ -153,11 +167,7 @@ class Shelf:
         self, oldest: int, newest: int, direction: Literal["older", "newer"], count: int | None = None
     ) -> list[Listed]:
         """The blocks that touch a range, in the order in which a reader going in `direction` meets them."""
-        blocks = LogBlock.objects.using(self.database).filter(first__lte=newest, last__gte=oldest)
-        # As the indexes are: otherwise those with the same time would have to be sorted.
-        order = ("-last", "-first", "-pk") if direction == "older" else ("first", "last", "pk")
-        blocks = blocks.order_by(*order)
-        rows = blocks.values_list("pk", "first", "last")[:count]
+        rows = self._rows(_LISTS[direction], (newest, oldest, _ALL if count is None else count))
         # Thousands of new objects would make more work for the garbage collector than the list does for the database.
         return [known.block if (known := self._known.get(row[0])) else Listed(*row) for row in rows]
 
@@ -170,26 +180,33 @@ class Shelf:
         Leaves damaged ones out; raises Moved at one that has gone. It looks ahead further and further: who stops
         early has not paid for many.
         """
+        return (known for known, _ in self._looked_at(blocks, grams))
+
+    def _looked_at(
+        self, blocks: Iterable[Listed], grams: bool, names: Collection[str] = ()
+    ) -> Iterator[tuple[list[Known], Read]]:
+        """As `known`. The first blocks that nobody knew come with their columns of these names."""
         remembered = self._known.get
         for batch in _growing(blocks, LISTED):
             found = [remembered(block.pk) for block in batch]
             if all(known is not None and (known.grams or not grams) for known in found):
-                yield cast(list[Known], found)
+                yield cast(list[Known], found), {}
             else:
-                yield self._look_up(batch, found, grams)
+                yield self._look_up(batch, found, grams, names if len(batch) <= FEW else ())
 
-    def _look_up(self, blocks: Sequence[Listed], found: Sequence[Known | None], grams: bool) -> list[Known]:
+    def _look_up(
+        self, blocks: Sequence[Listed], found: Sequence[Known | None], grams: bool, names: Collection[str]
+    ) -> tuple[list[Known], Read]:
         headers = {known.block.pk: known.header for known in found if known is not None}
         strange = {
             block.pk for block, known in zip(blocks, found, strict=True) if known is None or (grams and not known.grams)
         }
         unread = strange - headers.keys()
-        if unread:
-            rows = LogBlock.objects.using(self.database).filter(pk__in=unread).values_list("pk", "header")
-            for pk, data in rows:
-                header = self.undamaged(pk, codec.load_header, bytes(data))
-                if header is not None:
-                    headers[pk] = header
+        read = self.read(unread, ("header", *names)) if unread else {}
+        for pk, (_base, columns) in read.items():
+            header = self.undamaged(pk, codec.load_header, columns.pop("header"))
+            if header is not None:
+                headers[pk] = header
         if unread - headers.keys() - self.damaged:
             raise Moved
         filters = self._filters(strange & headers.keys()) if grams else {}
@@ -200,7 +217,7 @@ class Shelf:
                 self._remember(known)
             if known is not None:
                 looked_up.append(known)
-        return looked_up
+        return looked_up, read if names else {}
 
     def _filters(self, pks: Collection[int]) -> dict[int, Grams]:
         """A block whose filters are damaged is searched without them."""
@@ -239,26 +256,34 @@ class Shelf:
         lines match are read together, and those of `names`; all of them where the filters let few blocks pass, for
         those have something to show. A block that has gone raises Moved, at the latest when it is opened.
         """
-        may_match = scan.sieve(node)
-        for known in self.known(blocks, grams=scan.asks_grams(node)):
+        may_match, grams = scan.sieve(node), scan.asks_grams(node)
+        beside = () if grams else names | scan.columns_for(node, None)
+        for known, read in self._looked_at(blocks, grams, beside):
             matching = list(filter(may_match, known))
             at_once = ALL_COLUMNS if len(matching) < len(known) // FEW else names
             for start in range(0, len(matching), OPENED):
                 together = matching[start : start + OPENED]
                 wanted = [scan.columns_for(node, each.grams) for each in together]
-                yield from self._stored(together, at_once.union(*wanted))
+                yield from self._stored(together, at_once.union(*wanted), read)
             if known and (not matching or matching[-1] is not known[-1]):
                 yield known[-1].block, None
 
-    def _stored(self, blocks: Sequence[Known], names: frozenset[str]) -> list[tuple[Listed, Stored]]:
-        batch = Batch(self, [known.block.pk for known in blocks], names)
+    def _stored(self, blocks: Sequence[Known], names: frozenset[str], read: Read) -> list[tuple[Listed, Stored]]:
+        batch = Batch(self, [known.block.pk for known in blocks], names, read)
         return [(known.block, Stored(batch, known)) for known in blocks]
 
-    def read(self, pks: Collection[int], names: Collection[str]) -> dict[int, tuple[int, dict[str, bytes]]]:
-        """By block: its base, and the columns of these names."""
-        rows = LogBlock.objects.using(self.database).filter(pk__in=pks).values_list("pk", "base", *names)
+    def read(self, pks: Collection[int], names: Collection[str]) -> Read:
+        columns, some = ", ".join(names), ", ".join(["%s"] * len(pks))
+        rows = self._rows(f"SELECT id, base, {columns} FROM {_TABLE} WHERE id IN ({some})", tuple(pks))  # noqa: S608
         # PostgreSQL gives memoryviews.
-        return {pk: (base, dict(zip(names, map(bytes, columns), strict=True))) for pk, base, *columns in rows}
+        return {pk: (base, dict(zip(names, map(bytes, data), strict=True))) for pk, base, *data in rows}
+
+    def _rows(self, statement: str, parameters: Sequence[int]) -> list[tuple[Any, ...]]:
+        """For what is asked most: to be made into SQL, a queryset takes longer than the database with it."""
+        with connections[self.database].cursor() as cursor:
+            cursor.execute(statement, parameters)
+            rows: list[tuple[Any, ...]] = cursor.fetchall()
+            return rows
 
 
 class Desk(Shelf):
@@ -289,12 +314,12 @@ class Desk(Shelf):
         self._known[known.block.pk] = known
         self._shelf._remember(known)
 
-    def _stored(self, blocks: Sequence[Known], names: frozenset[str]) -> list[tuple[Listed, Stored]]:
+    def _stored(self, blocks: Sequence[Known], names: frozenset[str], read: Read) -> list[tuple[Listed, Stored]]:
         """The first ones stay open, with all their columns."""
         fresh = [known for known in blocks if known.block.pk not in self._open]
         room = self._lines < DESK_LINES
         # What they hold of the shelf must not be this desk, or nobody would ever clear it.
-        found = {block.pk: stored for block, stored in self._shelf._stored(fresh, ALL_COLUMNS if room else names)}
+        found = {block.pk: stored for block, stored in self._shelf._stored(fresh, ALL_COLUMNS if room else names, read)}
         if room:
             self._open |= found
             self._lines += sum(stored.lines for stored in found.values())
@@ -303,9 +328,9 @@ class Desk(Shelf):
 
 
 def _growing(items: Iterable[T], most: int) -> Iterator[list[T]]:
-    """Lists of 1, 2, 4 … items, up to `most`."""
+    """Lists of AT_FIRST items, twice as many, and so on, up to `most`."""
     rest = iter(items)
-    size = 1
+    size = AT_FIRST
     while batch := list(islice(rest, size)):
         yield batch
         size = min(size * 2, most)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,8 +11,8 @@ import pytest
 from alerts import conditions, line_counts
 from alerts.conditions import ConditionError, Measured
 from alerts.facts import Facts
-from logs.store.shelf import Shelf
 from tests.alerts.lines import line, spread, store
+from tests.logs.opened import note_opened
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
@@ -168,14 +168,7 @@ def test_nothing_is_new_where_there_was_nothing_before() -> None:
 def test_a_block_is_counted_once_however_often_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     store(*spread(NOW - 2 * MINUTE, 60, 10, "timeout"))
     assert values(measured("log_count", query="timeout")) == [({}, 10)]
-    opened: list[int] = []
-    real = Shelf.read
-
-    def read(self: Shelf, pks: Collection[int], names: Collection[str]) -> Any:
-        opened.extend(pks)
-        return real(self, pks, names)
-
-    monkeypatch.setattr(Shelf, "read", read)
+    opened = note_opened(monkeypatch)
     store(line(NOW + 15 * SECOND, "timeout"))
     assert values(measured("log_count", query="timeout", at=NOW + 15 * SECOND)) == [({}, 11)]
     assert len(opened) == 1

@@ -27,6 +27,7 @@ from logs.store.blocks import BlockStore
 from logs.store.shelf import Shelf
 from logs.store.tallies import Tallies, Tally
 from tests.logs.corpus import ENTRY_MS, START, corpus, entries, stored
+from tests.logs.opened import note_opened
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
@@ -191,15 +192,7 @@ def test_a_time_range_holds_its_start_and_not_its_end(store: BaseLogStore) -> No
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The blocks whose columns were read, one by one."""
-    opened: list[int] = []
-    real = Shelf.read
-
-    def reading(self: Shelf, pks: Collection[int], names: Collection[str]) -> Any:
-        opened.extend(pks)
-        return real(self, pks, names)
-
-    monkeypatch.setattr(Shelf, "read", reading)
-    return opened
+    return note_opened(monkeypatch)
 
 
 RARE = [
@@ -544,14 +537,7 @@ def test_what_was_counted_once_is_known_while_time_goes_on_and_blocks_are_merged
 ) -> None:
     batch = entries(corpus(1_200), size=10)
     known: dict[int, Sequence[Counted]] = {}
-    opened: list[int] = []
-    real = Shelf.read
-
-    def read(self: Shelf, pks: Collection[int], names: Collection[str]) -> Any:
-        opened.extend(pks)
-        return real(self, pks, names)
-
-    monkeypatch.setattr(Shelf, "read", read)
+    opened = note_opened(monkeypatch)
 
     def ask() -> Any:
         question = query.parse(text), ["service"]
@@ -811,17 +797,9 @@ def test_postgresql_does_not_compress_again_what_is_compressed() -> None:
 # --- Many questions at once ----------------------------------------------------------------------------------------
 
 
-def test_what_one_question_opened_lies_open_for_the_next(store: BaseLogStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_one_question_opened_lies_open_for_the_next(store: BaseLogStore, reads: list[int]) -> None:
     batch = entries(corpus(900), size=90)
     store.append(batch)
-    reads: list[int] = []
-    real = Shelf.read
-
-    def read(self: Shelf, pks: Collection[int], names: Collection[str]) -> Any:
-        reads.extend(pks)
-        return real(self, pks, names)
-
-    monkeypatch.setattr(Shelf, "read", read)
     desk = store.at_once()
     for text in ("timeout", "user_id:3", "level:error request_id:r-7*", "timeout"):
         counts = desk.counts(query.parse(text), ["service"], start=START, end=START + clock.HOUR, step=clock.SECOND)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any, Final
 
 import msgspec
@@ -230,27 +231,28 @@ async def events(search: Search, resume: Resume | None, still: Still = _always) 
     silent_since = asyncio.get_running_loop().time()
     # A cut can fall inside a commit: its lines up to `position` have been seen.
     commit = commit - 1 if resume else commit
-    async for seen in live.feed().follow(commit):
-        if asyncio.get_running_loop().time() - looked > VISIBLE_FOR:
-            looked = asyncio.get_running_loop().time()
-            if not await still():
-                return
-        lines = [
-            _event(number_, found)
-            for number_, found in zip(seen.commits, seen.records, strict=True)
-            if not (resume and number_ == resume[0] and found.position <= position)
-            and search.node.matches(found)
-            and search.holds(found.timestamp)
-        ]
-        if seen.skipped:
-            lines.insert(0, b'event: skipped\ndata: {"lines":%d}\n\n' % seen.skipped)
-        now = asyncio.get_running_loop().time()
-        if lines:
-            silent_since = now
-            yield b"".join(lines)
-        elif now - silent_since > KEEP_ALIVE:
-            silent_since = now
-            yield b": still here\n\n"
+    async with aclosing(live.feed().follow(commit)) as news:
+        async for seen in news:
+            if asyncio.get_running_loop().time() - looked > VISIBLE_FOR:
+                looked = asyncio.get_running_loop().time()
+                if not await still():
+                    return
+            lines = [
+                _event(number_, found)
+                for number_, found in zip(seen.commits, seen.records, strict=True)
+                if not (resume and number_ == resume[0] and found.position <= position)
+                and search.node.matches(found)
+                and search.holds(found.timestamp)
+            ]
+            if seen.skipped:
+                lines.insert(0, b'event: skipped\ndata: {"lines":%d}\n\n' % seen.skipped)
+            now = asyncio.get_running_loop().time()
+            if lines:
+                silent_since = now
+                yield b"".join(lines)
+            elif now - silent_since > KEEP_ALIVE:
+                silent_since = now
+                yield b": still here\n\n"
 
 
 def _event(commit: int, record: LogRecord) -> bytes:

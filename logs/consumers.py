@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Any, Final
 
 import msgspec
@@ -111,8 +111,8 @@ class LogsConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def _send_from(self, number: int) -> None:
         number = min(max(number, 0), await live.feed().newest())
         told = looked = time.monotonic()
-        async with served(self, "A live view of lines"):
-            async for seen in live.feed().follow(number):
+        async with served(self, "A live view of lines"), aclosing(live.feed().follow(number)) as news:
+            async for seen in news:
                 if time.monotonic() - looked > VISIBLE_FOR:
                     looked = time.monotonic()
                     if await sync_to_async(sockets.visible)(self.scope) != self.visible:

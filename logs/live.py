@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Final, TypeVar
@@ -33,6 +33,8 @@ KEPT_LINES: Final = 5_000  # records that a process keeps for its viewers
 REPLAY_LINES: Final = 5_000  # lines that a viewer who was away gets again; of more, it is told the number
 LOOKED_JUST_NOW: Final = 0.005  # seconds
 POLL: Final = 1.0  # seconds after which a viewer looks without a wake-up
+END_TRIES: Final = 3
+END_TIMEOUT: Final = 1.0  # seconds of each
 
 
 def publisher() -> Publisher[int]:
@@ -93,10 +95,11 @@ class Feed:
         while len(self._kept) > KEPT_LINES or (self._kept and self._kept[0][0] <= self._floor):
             self._floor = max(self._floor, self._kept.popleft()[0])
 
-    async def follow(self, number: int) -> AsyncIterator[Seen]:
+    async def follow(self, number: int) -> AsyncGenerator[Seen, None]:
         """Everything after commit `number`, then everything new, for ever.
 
         Something comes at least every POLL seconds, perhaps without records, so that callers notice a viewer's end.
+        They have to close it (`aclosing`): until then it is a viewer.
         """
         self._viewers += 1
         meters.VIEWERS.add(1)
@@ -112,8 +115,8 @@ class Feed:
             self._viewers -= 1
             meters.VIEWERS.add(-1)
             if not self._viewers and self._ear:
-                self._ear.cancel()
-                self._ear = None
+                ear, self._ear = self._ear, None
+                await _end(ear)
 
     async def _next_wake_up(self, number: int) -> int:
         """The newest commit told of, once it is beyond `number`; 0 when POLL seconds pass first."""
@@ -143,6 +146,14 @@ class Feed:
 
     async def _in_thread(self, call: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, _fresh, call, args)
+
+
+async def _end(ear: asyncio.Task[None]) -> None:
+    """The channel layer unsubscribes before a cancelled task ends. When nobody answers, it is cancelled anew."""
+    for _ in range(END_TRIES):
+        ear.cancel()
+        if (await asyncio.wait([ear], timeout=END_TIMEOUT))[0]:
+            return
 
 
 def _fresh(call: Callable[..., T], args: tuple[object, ...]) -> T:

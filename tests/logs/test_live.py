@@ -309,3 +309,33 @@ async def test_events_are_filtered() -> None:
     start = (await live.feed().newest(), (0, 0))
     await say("noise", "signal")
     assert [message for _, message in await read_events("q=signal", start, 1)] == ["signal"]
+
+
+async def test_the_last_viewer_takes_the_ear_along_however_often_it_has_to_be_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Deaf:
+        """Waits for something that doesn't come before it ends, as a layer that is left without its connection."""
+
+        async def new_channel(self) -> str:
+            return "channel"
+
+        async def group_add(self, group: str, channel: str) -> None: ...
+
+        async def receive(self, channel: str) -> Any:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                await asyncio.Event().wait()
+                raise
+
+    monkeypatch.setattr(live, "get_channel_layer", Deaf)
+    monkeypatch.setattr(live, "END_TIMEOUT", 0.01)
+    feed = live.Feed()
+    news = feed.follow(0)
+    await anext(news)
+    ear = feed._ear
+    await asyncio.sleep(0)
+    await news.aclose()
+    assert ear is not None
+    assert ear.done()

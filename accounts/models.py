@@ -114,7 +114,8 @@ class TeamService(models.Model):
     )
 
     class Meta:
-        verbose_name = _("team's service")
+        verbose_name = _("team’s service")
+        verbose_name_plural = _("teams’ services")
         ordering = ["pattern"]
         permissions = [("see_everything", _("Can see the services of all teams"))]
 

@@ -14,6 +14,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
+from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_POST
 from unfold.decorators import action
@@ -36,6 +37,7 @@ COLOURS: Final = {
 }  # fmt: skip
 CHANGE: Final = "admin:alerts_alertrule_change"
 ALERTS_SHOWN: Final = 20
+CONDITION_SHOWN: Final = 150  # characters in the list
 
 
 @admin.register(AlertRule)
@@ -133,7 +135,7 @@ class AlertRuleAdmin(KindAdmin):
     def condition(self, rule: AlertRule) -> str:
         try:
             config = conditions.fitted(rule.kind, rule.config)
-            return conditions.condition(rule.kind).describe(config)
+            return Truncator(conditions.condition(rule.kind).describe(config)).chars(CONDITION_SHOWN)
         except conditions.ConditionError as error:
             return str(error)
 
@@ -141,22 +143,25 @@ class AlertRuleAdmin(KindAdmin):
     def severities(self, rule: AlertRule) -> str:
         limits = [(each["severity"], f"{rule.operator} {each['value']:g}") for each in rule.thresholds]
         shown = [(badge(COLOURS[Severity(name)], Severity(name).label), limit) for name, limit in limits]
-        return format_html_join(" ", "{} {}", shown or [(badge(COLOURS[Severity(rule.severity)], rule.severity), "")])
+        rows = shown or [(badge(COLOURS[Severity(rule.severity)], rule.severity), "")]
+        return format_html('<span class="unbroken">{}</span>', format_html_join("", "<span>{} {}</span>", rows))
 
     @admin.display(description=_("every · for"), ordering="interval")
     def timing(self, rule: AlertRule) -> str:
-        return f"{rule.interval:g} s · {rule.pending_for:g} s"
+        return format_html('<span class="unbroken">{} · {}</span>', f"{rule.interval:g} s", f"{rule.pending_for:g} s")
 
     @admin.display(description=_("evaluated"), ordering="evaluated_at")
     def evaluated(self, rule: AlertRule) -> str:
         if not rule.evaluated_at:
             return ""
-        took = f", {rule.took_us / 1_000:.1f} ms" if rule.took_us is not None else ""
-        return f"{shown_time(clock.moment(rule.evaluated_at))}{took}"
+        took = f"{rule.took_us / 1_000:.1f} ms" if rule.took_us is not None else ""
+        at = shown_time(clock.moment(rule.evaluated_at))
+        return format_html('<span class="unbroken"><span>{}</span><span class="dim">{}</span></span>', at, took)
 
     @admin.display(description=_("note"))
     def said(self, rule: AlertRule) -> str:
-        return rule.error or rule.note
+        text = rule.error or rule.note
+        return format_html('<span class="note">{}</span>', text) if text else ""
 
     @admin.display(description=_("measured"))
     def measured(self, rule: AlertRule) -> str:

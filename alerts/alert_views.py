@@ -105,7 +105,8 @@ def _found(wanted: Wanted) -> _Found:
     fires = active.filter(state=State.FIRING)
     firing = list(fires.only("labels", "severity", "rule")[:LOOKED_AT_MAX])
     unknown = max(fires.count() - LOOKED_AT_MAX, 0) if len(firing) == LOOKED_AT_MAX else 0
-    why = {alert.pk: each for alert, each in zip(firing, quiet.of(firing, timezone.now()), strict=True)}
+    whys = map(_without_names, quiet.of(firing, timezone.now()))
+    why = {alert.pk: each for alert, each in zip(firing, whys, strict=True)}
     by_state: dict[str, Sequence[int]] = {by: [pk for pk, each in why.items() if by in each.by] for by in quiet.By}
     by_state[State.FIRING] = [pk for pk, each in why.items() if not each.by]
     by_state[State.PENDING] = list(active.filter(state=State.PENDING).values_list("pk", flat=True))
@@ -124,6 +125,10 @@ def _read(alerts: QuerySet[Alert], pks: Iterable[int]) -> dict[int, Alert]:
     """In that order; one that was deleted meanwhile is left out."""
     found = alerts.select_related("incident").in_bulk(list(pks))
     return {pk: visible.alert_without_hidden(found[pk]) for pk in pks if pk in found}
+
+
+def _without_names(why: Quiet) -> Quiet:
+    return msgspec.structs.replace(why, muted=visible.without_names(why.muted))
 
 
 def _source(why: Quiet) -> int:

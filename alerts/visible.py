@@ -7,7 +7,7 @@ he sees; what is about none, or about several, may tell of any.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -60,11 +60,18 @@ def silences(found: QuerySet[Silence]) -> QuerySet[Silence]:
     if not visible.limited:
         return found
     rows = found.order_by().values_list("pk", "matchers")
-    return found.filter(pk__in=[pk for pk, texts in rows if _are_shown(_named(matchers.parse_all(texts)))])
+    return found.filter(pk__in=[pk for pk, texts in rows if _are_all(visible.shows, matchers.parse_all(texts))])
 
 
-def _are_shown(names: Sequence[str]) -> bool:
-    return bool(names) and all(map(visibility.current().shows, names))
+def are_own(several: Sequence[Matcher]) -> bool:
+    """Whether the viewer may silence what matches. What is hidden is answered as what doesn't exist."""
+    return not visibility.current().limited or _are_all(is_known, several)
+
+
+def _are_all(such: Callable[[str], bool], several: Sequence[Matcher]) -> bool:
+    """Whether alerts of such services match, and of no others."""
+    names = _named(several)
+    return bool(names) and all(map(such, names))
 
 
 def _named(several: Sequence[Matcher]) -> list[str]:
@@ -76,14 +83,6 @@ def _named(several: Sequence[Matcher]) -> list[str]:
             if _NAMES.fullmatch(each.value):
                 return [_UNESCAPED.sub(r"\1", name) for name in each.value.split("|")]
     return []
-
-
-def are_own(several: Sequence[Matcher]) -> bool:
-    """Whether the viewer may silence what matches. What is hidden is answered as what doesn't exist."""
-    if not visibility.current().limited:
-        return True
-    names = _named(several)
-    return bool(names) and all(map(is_known, names))
 
 
 def is_known(service: str) -> bool:

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.db.models.deletion import Collector
 from django.http import QueryDict
 from django.urls import reverse
 from django.utils import timezone
@@ -440,6 +441,12 @@ class ArchivedDay(models.Model):
         return str(_("%(done)s of %(all)s blocks")) % done
 
 
+def keep_shared(collector: Collector, field: Any, queries: models.QuerySet[SavedQuery], using: str) -> None:
+    """`on_delete` of an owner: what is private goes, what others may use stays and is nobody's."""
+    models.CASCADE(collector, field, queries.filter(shared=False), using)
+    models.SET_NULL(collector, field, queries.filter(shared=True), using)
+
+
 class SavedQuery(models.Model):
     """A view of the Logs page under a name: what its address has, as it has it, so that "-1h" stays the last hour."""
 
@@ -456,9 +463,10 @@ class SavedQuery(models.Model):
         settings.AUTH_USER_MODEL,
         null=True,
         blank=True,
-        on_delete=models.CASCADE,
+        on_delete=keep_shared,
         related_name="saved_queries",
         db_index=False,  # the constraint on the name has an index that begins with it
+        help_text=_("With a user go the private queries; shared ones stay, without an owner."),
     )
     shared = models.BooleanField(default=False, help_text=_("Everyone who may read logs sees it."))
     # Which of the predefined queries it is (`logs.saved.PREDEFINED`); they belong to nobody.
@@ -478,8 +486,8 @@ class SavedQuery(models.Model):
             models.UniqueConstraint(fields=["built_in"], condition=~models.Q(built_in=""), name="saved_query_built_in"),
             models.CheckConstraint(
                 condition=models.Q(owner__isnull=False, built_in="")
-                | models.Q(owner__isnull=True) & ~models.Q(built_in=""),
-                name="saved_query_owner",
+                | models.Q(owner__isnull=True) & (models.Q(shared=True) | ~models.Q(built_in="")),
+                name="saved_query_owned",
             ),
         ]
         indexes = [
@@ -501,8 +509,8 @@ class SavedQuery(models.Model):
         return parameters
 
     def clean(self) -> None:
-        if bool(self.owner_id) == bool(self.built_in):
-            raise ValidationError({"owner": _("A query has an owner, unless it is one of the predefined.")})
+        if self.owner_id if self.built_in else not (self.owner_id or self.shared):
+            raise ValidationError({"owner": _("A query has an owner, unless it is shared or one of the predefined.")})
         if any("\0" in getattr(self, field) for field in ("name", *self.PARAMETERS.values())):
             raise ValidationError(_("A NUL character can't be kept: remove it."))  # PostgreSQL's text has none
         try:

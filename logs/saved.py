@@ -23,18 +23,22 @@ USER_PERIOD: Final = "-24h"
 
 class Menu(NamedTuple):
     mine: list[SavedQuery]
-    shared: list[SavedQuery]  # by others
+    shared: list[SavedQuery]  # by others, and by people who have gone
     predefined: list[SavedQuery]
 
 
 def menu(user: Any) -> Menu:
     found, visible = list(visible_to(user).select_related("owner")), visibility.current()
-    others = [saved for saved in found if saved.owner_id not in (None, user.pk)]
+    others = [saved for saved in found if not saved.built_in and not _is_own(saved, user)]
     return Menu(
-        mine=[saved for saved in found if saved.owner_id and saved.owner_id == user.pk],
+        mine=[saved for saved in found if _is_own(saved, user)],
         shared=[each for each in others if not visible.mentions_hidden(f"{each.name} {each.text} {each.services}")],
         predefined=[saved for saved in found if saved.built_in],
     )
+
+
+def _is_own(saved: SavedQuery, user: Any) -> bool:
+    return saved.owner_id is not None and saved.owner_id == user.pk
 
 
 def visible_to(user: Any) -> QuerySet[SavedQuery]:
@@ -65,7 +69,7 @@ def remove(pk: int, *, by: Any) -> None:
     saved = visible_to(by).filter(pk=pk).first()
     if saved is None:
         return
-    if saved.owner_id != by.pk and not by.has_perm(DELETE):
+    if not _is_own(saved, by) and not by.has_perm(DELETE):
         raise PermissionDenied(f"{saved.name!r} is not yours.")
     saved.delete()
 

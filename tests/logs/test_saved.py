@@ -6,7 +6,8 @@ import re
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import AnonymousUser, Permission, User
+from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
 from django.http import QueryDict
 from django.test import Client
@@ -206,6 +207,35 @@ def test_who_has_the_right_removes_what_others_share(alice: User, bob: User) -> 
 def test_a_reader_may_not_remove_the_predefined(alice: User) -> None:
     first = SavedQuery.objects.exclude(built_in="")[0]
     assert logged_in(alice).post(reverse("logs:remove", args=[first.pk]), headers=HTMX).status_code == 403
+
+
+def test_what_is_shared_outlives_its_owner_and_what_is_private_goes(alice: User, bob: User) -> None:
+    shared, private = kept(alice, "For all", shared=True), kept(alice, "Mine alone")
+    administrator = User.objects.create_superuser("root")
+    address = f"/admin/auth/user/{alice.pk}/delete/"
+    asked = text_of(logged_in(administrator).get(address))
+    assert "Mine alone" in asked
+    assert "For all" not in asked
+    logged_in(administrator).post(address, {"post": "yes"})
+    assert not User.objects.filter(pk=alice.pk).exists()
+    shared.refresh_from_db()
+    assert shared.owner is None
+    shared.full_clean()
+    assert not SavedQuery.objects.filter(pk=private.pk).exists()
+    listed = menu(bob)
+    assert "For all" in listed
+    assert "None" not in listed
+    assert logged_in(bob).post(reverse("logs:remove", args=[shared.pk]), headers=HTMX).status_code == 403
+    assert "For all" in text_of(logged_in(administrator).get(ADMIN))
+
+
+def test_who_has_no_account_owns_nothing() -> None:
+    ownerless = SavedQuery.objects.create(name="For all", text="x", shared=True)
+    nobody = AnonymousUser()
+    assert [each.name for each in saved.menu(nobody).shared] == ["For all"]
+    assert saved.menu(nobody).mine == []
+    with pytest.raises(PermissionDenied):
+        saved.remove(ownerless.pk, by=nobody)
 
 
 # --- The five questions, for those who are no readers --------------------------------------------------------------

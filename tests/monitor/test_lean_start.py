@@ -16,7 +16,7 @@ django.setup()
 from django.core import checks
 assert not checks.run_checks(tags=["pharos"])
 from {module} import *
-print([name for name in sys.modules if name in ("monitor.urls", "logs.admin", "services.admin")])
+print([name for name in sys.modules if name in ("monitor.urls", "logs.admin", "services.admin", "lxml.etree")])
 """
 
 

@@ -24,7 +24,7 @@ from accounts.live_pages import TeamLivePage
 from accounts.models import Scope, TeamService
 from alerts import silences
 from alerts.consumers import AlertsConsumer, IncidentConsumer, IncidentsConsumer
-from alerts.models import Evidence, Incident, Receiver, Route, Silence
+from alerts.models import Evidence, Incident, MuteTime, Receiver, Route, Silence
 from core import clock, fragments
 from logs import live, saved
 from logs.consumers import LogsConsumer
@@ -408,6 +408,18 @@ def test_the_way_of_an_alert_is_shown_without_names_of_other_teams(world: World)
     assert text.count("<code>") == 1  # the other team's route isn't there
     assert "the silence “cart” hits it" in text
     assert "a silence hits it" in text  # another one, of which nothing is told
+
+
+@plain
+def test_a_mute_time_is_shown_without_names_of_other_teams(world: World) -> None:
+    always = [{"times": [{"start_time": "00:00", "end_time": "24:00"}]}]
+    night = MuteTime.objects.create(name="night of vault9", intervals=always)
+    for route in Route.objects.all():
+        route.mute_times.add(night)
+    client = client_of(somebody())
+    assert told(client, {"/alerts/": "muted: something<"}) == {}
+    MuteTime.objects.update(name="night")
+    assert told(client, {"/alerts/": "muted: it is the mute time night<"}) == {}
 
 
 # --- What is not filtered is closed --------------------------------------------------------------------------------

@@ -55,7 +55,7 @@ class Volume(NamedTuple):
 
 VOLUMES: Final = (
     Volume(100_000, "up to 100,000 lines a day: some small services"),
-    Volume(1_000_000, "up to a million: a team's services"),
+    Volume(1_000_000, "up to a million: the services of a team"),
     Volume(10_000_000, "up to ten millions: many requests"),
     Volume(100_000_000, "more, up to a hundred millions"),
 )

@@ -2,6 +2,26 @@
 (() => {
   "use strict";
 
+  // Unfold hides a page until Alpine has read it: what is folded would be open, and the theme wrong. All of that is known
+  // sooner, and so the page is there sooner: see .starting in pharos.css.
+  function show({ classList }) {
+    let theme = "auto";
+    let bar = "1";
+    try {
+      theme = JSON.parse(localStorage.getItem("_x_adminTheme")) ?? theme;
+      bar = localStorage.getItem("sidebarDesktopOpen") ?? bar;
+    } catch { /* no place to remember it, or something else in it */ }
+    const dark = theme === "dark" || (theme === "auto" && matchMedia("(prefers-color-scheme: dark)").matches);
+    classList.add("starting");
+    classList.toggle("without-bar", bar !== "1");
+    if (dark) classList.add("dark");
+    // Alpine sets it again, and takes away only what it has set.
+    document.addEventListener("alpine:init", () => dark && classList.remove("dark"), { once: true });
+    document.addEventListener("alpine:initialized", () => classList.remove("starting", "without-bar"), { once: true });
+  }
+  show(document.documentElement);
+  document.documentElement.removeAttribute("x-cloak");
+
   // Times are rendered on the server, in the zone of whoever reads them. Only the browser knows which that is.
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   if (zone && !document.cookie.split("; ").includes(`pharos_tz=${zone}`)) {

@@ -55,8 +55,9 @@ def context(browser: Browser, signed_in: Any) -> Iterator[BrowserContext]:
     context = browser.new_context(
         viewport={"width": 1440, "height": 960}, timezone_id="Europe/Berlin", storage_state=signed_in
     )
-    context.set_default_timeout(10_000)
-    expect.set_options(timeout=10_000)
+    # A machine that many share may stand still for seconds.
+    context.set_default_timeout(30_000)
+    expect.set_options(timeout=30_000)
     yield context
     context.close()
 

@@ -32,7 +32,7 @@ def page(browser: Browser, demo: Product) -> Iterator[Page]:
     sign_in(page, demo)
     yield page
     breaking.heal()
-    expect.set_options(timeout=10_000)
+    expect.set_options(timeout=30_000)
     context.close()
 
 

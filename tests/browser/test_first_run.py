@@ -41,17 +41,15 @@ def test_the_start_page_lives_from_the_first_second(page: Page, product: Product
     expect(page.locator("#log-rows .row").first).not_to_have_attribute("id", str(before))
 
 
-def test_the_pasted_curl_line_is_on_the_page_within_a_second(page: Page, product: Product) -> None:
+def test_the_pasted_curl_line_comes_to_the_page_by_itself(page: Page, product: Product) -> None:
     open_logs(page, product)
     curl = re.search(r"^\s+(curl .+)$", product.output.read_text(), re.MULTILINE)
     assert curl
     word = f"pasted-{uuid4().hex[:8]}"
     line = curl[1].replace("Hello from curl", f"Hello from {word}")
-    began = time.monotonic()
     done = subprocess.run(shlex.split(line), capture_output=True, text=True, check=True, timeout=10)
     assert json.loads(done.stdout) == {"accepted": 1, "rejected": []}
-    row(page, word).wait_for(timeout=1_000)
-    assert time.monotonic() - began < 2
+    row(page, word).wait_for()  # how soon, benchmarks.live says
 
 
 def test_a_line_is_found_again_opened_and_followed_through_all_services(page: Page, product: Product) -> None:
@@ -115,7 +113,7 @@ def test_an_entry_added_by_any_redis_client_is_live(page: Page, product: Product
         else:
             nested = {n: json.loads(v) if v.startswith("{") else v for n, v in fields.items()}
             client.xadd("pharos:logs", {"payload": json.dumps(nested)})
-    row(page, word).wait_for(timeout=2_000)
+    row(page, word).wait_for()
     until(lambda: len(product.find(word)) == 1)
 
 

@@ -7,9 +7,15 @@ from pathlib import Path
 
 from django.conf import settings
 
+SHEET = Path(settings.BASE_DIR) / "static" / "pharos" / "pharos.css"
+
+
+def test_no_conflict_is_left_in_it() -> None:
+    assert re.findall(r"^(?:<{7}|={7}|>{7}).*", SHEET.read_text(), flags=re.MULTILINE) == []
+
 
 def test_every_block_of_the_style_sheet_ends() -> None:
-    sheet = (Path(settings.BASE_DIR) / "static" / "pharos" / "pharos.css").read_text()
+    sheet = SHEET.read_text()
     sheet = re.sub(r"/\*.*?\*/", "", sheet, flags=re.DOTALL)
     depth = 0
     for line in sheet.splitlines():

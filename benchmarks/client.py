@@ -178,7 +178,7 @@ def main() -> int:
             *(report.percentile(times, share) * 1e6 for times in (case.calls, case.alone) for share in (0.5, 0.99)),
             max(case.calls) * 1e6,
             int(case.burst / BURST),
-            "" if case.sent is None else case.sent - len(case.calls) - case.burst,
+            "" if case.sent is None else len(case.calls) + case.burst - case.sent,
         ]
         for case in cases
     ]

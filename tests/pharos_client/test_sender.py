@@ -457,6 +457,23 @@ def test_lines_that_come_while_the_thread_waits_for_an_answer_are_left_to_it(sta
     sender.close()
 
 
+def test_who_logs_faster_than_lines_are_sent_lets_the_thread_go_first(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand.open.clear()
+    sender = sender_of(stand, batch_lines=1, buffer_lines=200)
+    sender.put(line("under way"))
+    until(lambda: sender._sending.items)
+    pauses: list[int] = []
+    monkeypatch.setattr(sender_module.time, "sleep", lambda seconds: pauses.append(len(sender._fresh)))
+    for number in range(150):
+        sender.put_later(Maker().of(f"line {number}"))
+    monkeypatch.undo()
+    assert pauses == [128]
+    stand.open.set()
+    sender.close()
+
+
 def test_a_line_that_comes_while_the_thread_rests_wakes_it(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sender_module, "LINGER", 0.0)
     sender = sender_of(stand, batch_seconds=0.01)

@@ -29,6 +29,7 @@ from pharos_client.values import Cleaner
 BATCH_BYTES: Final = 1 << 20
 EXIT_SECONDS: Final = 2.0
 LINGER: Final = 1.0  # seconds after the last line in which the thread looks for more
+YIELD: Final = 32  # lines after which who logs faster than they are sent lets the thread go first
 TURN: Final = 8  # lines that the thread makes before others get their turn
 SAY_EVERY: Final = 60.0  # seconds before a sentence about the same thing is written again
 LARGE: Final = 16 << 10  # bytes; while lines are larger, each is counted at once, and not when the thread looks
@@ -114,6 +115,8 @@ class Sender:
                 elif not self._looks or len(self._fresh) >= self._settings.batch_lines:
                     self._looks = True
                     self._changed.notify_all()
+            if len(self._fresh) >= self._enough and not len(self._fresh) % YIELD:
+                time.sleep(0)
         except Exception as error:  # noqa: BLE001 - see above
             self._say("put", f"a line could not be taken ({type(error).__name__}: {error})")
 

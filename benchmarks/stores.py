@@ -22,6 +22,7 @@ from typing import Final, ParamSpec, TypeVar
 import psycopg
 
 from benchmarks import corpus, product, report
+from core import memory
 from logs import stream
 from logs.sources import json_lines
 from logs.store import BaseLogStore, Incoming, codec, log_stores
@@ -150,6 +151,7 @@ def opened(place: Place, block_lines: int = codec.BLOCK_LINES) -> Iterator[BaseL
     try:
         if "logs_logblock" not in connections[settings.LOG_DATABASE].introspection.table_names():
             call_command("migrate", database=settings.LOG_DATABASE, verbosity=0)
+        memory.settle()  # as our processes do when they have started
         yield log_stores["default"]
     finally:
         # The last one to close SQLite's file moves the write-ahead log into it.

@@ -31,7 +31,7 @@ from logs.lines import Lines
 from logs.models import LogBlock, LogBlockGrams, LogCommit
 from logs.query import Everything, Node
 from logs.records import Level, LogRecord
-from logs.store import codec, grams, lease, reading
+from logs.store import codec, grams, lease, reading, statements
 from logs.store.base import (
     Backlog,
     BaseLogStore,
@@ -118,7 +118,7 @@ class BlockStore(BaseLogStore):
             newest_entry=newest,
             entries=codec.compress(msgspec.msgpack.encode({name: sorted(found) for name, found in keys.items()})),
         )
-        LogBlock.objects.using(self.database).bulk_create(_row(block, commit.pk) for block in blocks)
+        statements.insert_blocks(self.database, (_row(block, commit.pk) for block in blocks))
         return Commit(commit.pk, lines, duplicates)
 
     def _lock_commits(self) -> None:
@@ -131,11 +131,9 @@ class BlockStore(BaseLogStore):
         """Those of `keys` that are stored already."""
         if not keys:
             return {}
-        oldest, newest = _span(keys)
-        commits = LogCommit.objects.using(self.database).filter(oldest_entry__lte=newest, newest_entry__gte=oldest)
         known: EntryKeys = {}
-        for packed in commits.values_list("entries", flat=True).iterator(chunk_size=100):
-            for stream, stored in _keys_decoder.decode(codec.decompress(bytes(packed))).items():
+        for packed in statements.entries_between(self.database, *_span(keys)):
+            for stream, stored in _keys_decoder.decode(codec.decompress(packed)).items():
                 if both := keys.get(stream, set()).intersection(stored):
                     known.setdefault(stream, set()).update(both)
         return known
@@ -385,7 +383,7 @@ class BlockStore(BaseLogStore):
             if self._remove(pks) < len(pks):
                 transaction.set_rollback(True, using=self.database)
                 return None
-            LogBlock.objects.using(self.database).bulk_create(new)
+            statements.insert_blocks(self.database, new)
         return len(kept)
 
     # --- The archive ------------------------------------------------------------------------------------------------
@@ -428,7 +426,7 @@ class BlockStore(BaseLogStore):
             self._lock_commits()
             for block in blocks:
                 missing = self._missing(block)
-                LogBlock.objects.using(self.database).bulk_create(_row(part, RESTORED) for part in missing)
+                statements.insert_blocks(self.database, (_row(part, RESTORED) for part in missing))
                 lines += sum(part.header.lines for part in missing)
         return lines
 

@@ -14,13 +14,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, MutableMap
 from contextlib import suppress
 from functools import cached_property
 from itertools import islice
-from typing import Any, Final, Literal, NamedTuple, ParamSpec, TypeVar, cast
+from typing import Final, NamedTuple, ParamSpec, TypeVar, cast
 
-from django.db import connections
-
-from logs.models import LogBlock, LogBlockGrams
+from logs.models import LogBlockGrams
 from logs.query import Node
-from logs.store import codec, scan
+from logs.store import codec, scan, statements
+from logs.store.base import Direction
 from logs.store.codec import Columns, Header
 from logs.store.grams import Grams
 from logs.store.tallies import Tallies
@@ -35,13 +34,7 @@ FEW: Final = 8  # one block of so many
 AT_FIRST: Final = 2  # blocks that are looked up at first: the newest are small, and two have a page together
 DESK_LINES: Final = 20_000  # in blocks that a desk keeps open: some 15 MB
 
-_TABLE: Final = LogBlock._meta.db_table
 _ALL: Final = 1 << 62
-# In the order of the indexes: otherwise those with the same time would have to be sorted.
-_LISTS: Final = {
-    direction: f"SELECT id, first, last FROM {_TABLE} WHERE first <= %s AND last >= %s ORDER BY {order} LIMIT %s"  # noqa: S608
-    for direction, order in {"older": "last DESC, first DESC, id DESC", "newer": "first, last, id"}.items()
-}
 
 log = logging.getLogger("logs.store")
 
@@ -163,11 +156,9 @@ class Shelf:
                 log.error("Log block %s is damaged, its lines can't be shown: %s", pk, error, extra={"block": pk})
             return None
 
-    def listed(
-        self, oldest: int, newest: int, direction: Literal["older", "newer"], count: int | None = None
-    ) -> list[Listed]:
+    def listed(self, oldest: int, newest: int, direction: Direction, count: int | None = None) -> list[Listed]:
         """The blocks that touch a range, in the order in which a reader going in `direction` meets them."""
-        rows = self._rows(_LISTS[direction], (newest, oldest, _ALL if count is None else count))
+        rows = statements.list_blocks(self.database, oldest, newest, direction, _ALL if count is None else count)
         # Thousands of new objects would make more work for the garbage collector than the list does for the database.
         return [known.block if (known := self._known.get(row[0])) else Listed(*row) for row in rows]
 
@@ -273,17 +264,8 @@ class Shelf:
         return [(known.block, Stored(batch, known)) for known in blocks]
 
     def read(self, pks: Collection[int], names: Collection[str]) -> Read:
-        columns, some = ", ".join(names), ", ".join(["%s"] * len(pks))
-        rows = self._rows(f"SELECT id, base, {columns} FROM {_TABLE} WHERE id IN ({some})", tuple(pks))  # noqa: S608
-        # PostgreSQL gives memoryviews.
-        return {pk: (base, dict(zip(names, map(bytes, data), strict=True))) for pk, base, *data in rows}
-
-    def _rows(self, statement: str, parameters: Sequence[int]) -> list[tuple[Any, ...]]:
-        """For what is asked most: to be made into SQL, a queryset takes longer than the database with it."""
-        with connections[self.database].cursor() as cursor:
-            cursor.execute(statement, parameters)
-            rows: list[tuple[Any, ...]] = cursor.fetchall()
-            return rows
+        rows = statements.read_blocks(self.database, pks, names)
+        return {pk: (base, dict(zip(names, columns, strict=True))) for pk, base, *columns in rows}
 
 
 class Desk(Shelf):
@@ -298,9 +280,7 @@ class Desk(Shelf):
         self._open: dict[int, Stored] = {}
         self._lines = 0
 
-    def listed(
-        self, oldest: int, newest: int, direction: Literal["older", "newer"], count: int | None = None
-    ) -> list[Listed]:
+    def listed(self, oldest: int, newest: int, direction: Direction, count: int | None = None) -> list[Listed]:
         if direction == "newer" or count is not None:
             return super().listed(oldest, newest, direction, count)
         if self._lists is None or oldest < self._lists[0] or self._lists[1] < newest:

@@ -465,7 +465,7 @@ def test_who_logs_faster_than_lines_are_sent_lets_the_thread_go_first(
     sender.put(line("under way"))
     until(lambda: sender._sending.items)
     pauses: list[int] = []
-    monkeypatch.setattr(sender_module.time, "sleep", lambda seconds: pauses.append(len(sender._fresh)))
+    monkeypatch.setattr(time, "sleep", lambda seconds: pauses.append(len(sender._fresh)))
     for number in range(150):
         sender.put_later(Maker().of(f"line {number}"))
     monkeypatch.undo()

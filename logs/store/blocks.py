@@ -573,11 +573,11 @@ def _positions(header: Stored, times: Stored, sequences: Stored, base: int) -> l
     return Columns(block).positions
 
 
-def _commits_of(row: LogBlock) -> list[int]:
+def _commits_of(row: LogBlock) -> Sequence[int]:
     return codec.unpack(bytes(row.commits)) if row.commits else [row.commit] * row.lines
 
 
-def _lines_and_commits(row: LogBlock) -> tuple[Lines, list[int]]:
+def _lines_and_commits(row: LogBlock) -> tuple[Lines, Sequence[int]]:
     return Columns(_block(row)).as_lines(), _commits_of(row)
 
 

@@ -40,9 +40,6 @@ FIELDS: Final = {
     "request_id": (Column.IDS, 0), "trace_id": (Column.IDS, 1), "span_id": (Column.IDS, 2),
 }  # fmt: skip
 _LEVELS: Final = tuple(Level)
-_FEW: Final = 50  # lines of a text column that are cut out one by one; for more, all are
-_STEP: Final = 2_048  # bytes of a text column of which it is known how many lines end in them
-_SHORT: Final = 4 * _STEP  # bytes of one that is cut as a whole, whatever is asked
 # A checksum in each column: flipped bytes are found when it is opened, and never shown as somebody's line.
 _OPTIONS: Final[Mapping[int, int]] = {
     int(zstd.CompressionParameter.compression_level): 1,
@@ -227,10 +224,10 @@ def _pack_even(lines: int, step: int) -> bytes:
     return pack(range(0, lines * step, step))
 
 
-def unpack(data: bytes) -> list[int]:
+def unpack(data: bytes) -> array[int]:
     numbers = array("q")
     numbers.frombytes(decompress(data))
-    return _little_endian(numbers).tolist()
+    return _little_endian(numbers)
 
 
 class Columns:
@@ -265,7 +262,7 @@ class Columns:
         return self.base + self._offsets[line]
 
     @cached_property
-    def _offsets(self) -> list[int]:
+    def _offsets(self) -> array[int]:
         return unpack(self.column("sequences"))
 
     @cached_property
@@ -318,17 +315,17 @@ class Columns:
 
     def line(self, column: Column, number: int) -> bytes:
         """One line of a text column."""
-        return self._cut(column).line(number)
+        return self._lines(column)[number]
 
-    def _cut(self, column: Column) -> Cut:
-        cut = self._cuts.get(column)
-        if cut is None:
+    def _lines(self, column: Column) -> list[bytes]:
+        """All of them: to find out where a few begin takes longer."""
+        if column not in self._split:
             data: bytes = getattr(self, column)
-            cut = self._cuts[column] = Cut(data)
-        return cut
+            self._split[column] = data.split(LINE_END)
+        return self._split[column]
 
     @cached_property
-    def _cuts(self) -> dict[Column, Cut]:
+    def _split(self) -> dict[Column, list[bytes]]:
         return {}
 
     def record(self, line: int) -> LogRecord:
@@ -337,7 +334,7 @@ class Columns:
     def records(self, lines: Sequence[int] | None = None) -> list[LogRecord]:
         """Of these lines, or all."""
         lines = range(self.lines) if lines is None else lines
-        texts, ids, metadata = [self._cut(column).lines(lines) for column in Column]
+        texts, ids, metadata = [list(map(self._lines(column).__getitem__, lines)) for column in Column]
         times, base, offsets, levels = self.times, self.base, self._offsets, self.levels
         services, service_of = self.header.services, self.services
         loggers, logger_of = self.header.loggers, self.loggers
@@ -396,44 +393,6 @@ class Columns:
         data: bytes = getattr(self, column)
         rows = [line.split(FIELD_END) for line in data.split(LINE_END)]
         return [list(map(bytes.decode, field)) for field in zip(*rows, strict=True)]
-
-
-class Cut:
-    """Lines of a text column, by their number from 0. A few are cut out one by one; for more, all are."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._asked = 0
-
-    def lines(self, numbers: Sequence[int]) -> list[bytes]:
-        self._asked += len(numbers)
-        if self._asked > _FEW or len(self._data) < _SHORT:
-            return list(map(self._all.__getitem__, numbers))
-        return list(map(self._found, numbers))
-
-    def line(self, number: int) -> bytes:
-        return self.lines([number])[0]
-
-    def _found(self, number: int) -> bytes:
-        data, begin = self._data, 0
-        if number:
-            step = bisect_left(self._ended, number) - 1
-            begin = step * _STEP
-            for _ in range(number - self._ended[step]):
-                begin = data.index(LINE_END, begin) + 1
-        end = data.find(LINE_END, begin)
-        return data[begin:] if end < 0 else data[begin:end]
-
-    @cached_property
-    def _ended(self) -> list[int]:
-        """How many lines end before each step."""
-        data = self._data
-        counts = (data.count(LINE_END, begin, begin + _STEP) for begin in range(0, len(data), _STEP))
-        return list(accumulate(counts, initial=0))
-
-    @cached_property
-    def _all(self) -> list[bytes]:
-        return self._data.split(LINE_END)
 
 
 def _fields_of(lines: Iterable[bytes]) -> Iterator[list[bytes]]:

@@ -84,14 +84,6 @@ def test_nothing_makes_no_block() -> None:
     assert codec.encode([]) == []
 
 
-@given(st.lists(st.binary(max_size=300).map(lambda data: data.replace(b"\xff", b"")), min_size=1, max_size=120))
-def test_a_line_is_found_by_its_number(lines: list[bytes]) -> None:
-    for others in ([], [bytes(10_000)]):  # a short column is cut as a whole
-        every = [*lines, *others]
-        column = codec.Cut(codec.LINE_END.join(every))
-        assert [column.line(number) for number in range(len(every))] == every
-
-
 @given(st.lists(records, min_size=1, max_size=20))
 def test_the_lines_of_a_block_are_its_records(lines: list[LogRecord]) -> None:
     for block in codec.encode(lines):

@@ -23,10 +23,15 @@ from benchmarks.stores import BODY_LINES, Place, Site
 from logs.store import codec
 
 
+WARM_UP: Final = 10  # commits of a process that are not measured: modules, caches and memory are new to it
+
+
 @dataclass
 class Round:
-    """Seconds: of everything, of CPU, and of each append."""
+    """What was stored, and of what was measured: lines, seconds, CPU seconds, and seconds of each append."""
 
+    stored: int
+    commits: int
     lines: int
     took: float
     cpu: float
@@ -47,7 +52,7 @@ class Contestant:
 
     @property
     def lines(self) -> int:
-        return sum(each.lines for each in self.rounds)
+        return sum(each.stored for each in self.rounds)
 
     @property
     def speed(self) -> float:
@@ -78,15 +83,22 @@ def _round(lines: Path, number: int, prepare: Callable[[bytes, int], Any], appen
     bodies = []
     while body := b"\n".join(islice(source, BODY_LINES)):
         bodies.append(body)
+    warm = min(WARM_UP, len(bodies) // 2)
+    for place, body in enumerate(bodies[:warm], number):
+        append(prepare(body, place))
     appends = []
     cpu, began = time.process_time(), time.perf_counter()
-    for place, body in enumerate(bodies, number):
+    for place, body in enumerate(bodies[warm:], number + warm):
         prepared = prepare(body, place)
         append_began = time.perf_counter()
         append(prepared)
         appends.append(time.perf_counter() - append_began)
-    took = time.perf_counter() - began
-    return Round(sum(body.count(b"\n") + 1 for body in bodies), took, time.process_time() - cpu, appends)
+    took, cpu = time.perf_counter() - began, time.process_time() - cpu
+    return Round(_lines(bodies), len(bodies), _lines(bodies[warm:]), took, cpu, appends)
+
+
+def _lines(bodies: Sequence[bytes]) -> int:
+    return sum(body.count(b"\n") + 1 for body in bodies)
 
 
 def stored_in_store(place: Place) -> int:
@@ -114,7 +126,7 @@ def measure(sites: Sequence[Site], directory: Path, lines: int, rounds: int) -> 
         file.write_bytes(b"\n".join(islice(source, lines * (number + 1) // rounds - lines * number // rounds)))
         for each in contestants:
             server_cpu = each.site.server_cpu()
-            appended = sum(len(before.appends) for before in each.rounds)
+            appended = sum(before.commits for before in each.rounds)
             each.rounds.append(stores.in_child(each.run, each.place, file, appended))
             each.rounds[-1].server_cpu = each.site.server_cpu() - server_cpu
     for each in contestants:
@@ -146,7 +158,7 @@ HEAD: Final = (
 def row(each: Contestant, rows: Contestant) -> list[report.Cell]:
     """`rows` is the table in the same database."""
     appends = [1_000 * append for one in each.rounds for append in one.appends]
-    cpu = sum(one.cpu for one in each.rounds)
+    cpu, measured = sum(one.cpu for one in each.rounds), sum(one.lines for one in each.rounds)
     server_cpu = sum(one.server_cpu for one in each.rounds)
     settled = each.bytes if each.settled_bytes is None else each.settled_bytes
     return [
@@ -155,7 +167,7 @@ def row(each: Contestant, rows: Contestant) -> list[report.Cell]:
         round(min(each.speeds)),
         round(max(each.speeds)),
         report.ratio(each.speed, rows.speed),
-        1e6 * (cpu + server_cpu) / each.lines,
+        1e6 * cpu / measured + 1e6 * server_cpu / each.lines,
         1e6 * server_cpu / each.lines if each.place.url else None,
         report.percentile(appends, 0.5),
         report.percentile(appends, 0.99),

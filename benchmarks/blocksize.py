@@ -49,11 +49,15 @@ def count_blocks(place: Place) -> int:
         return store.stats()["blocks"]
 
 
+def _append(done: Round) -> tuple[report.Cell, report.Cell]:
+    return round(done.lines / done.took), 1e6 * done.cpu / done.lines
+
+
 def table_rows(outcomes: Sequence[Outcome], lines: int) -> list[list[report.Cell]]:
     """Two columns for each size: the figure, and the CPU time that belongs to it."""
     figures: dict[str, Callable[[Outcome], tuple[report.Cell, report.Cell]]] = {
         "lines in a block": lambda outcome: (lines / outcome.blocks, None),
-        "append, lines/s": lambda outcome: (round(lines / outcome.appended.took), 1e6 * outcome.appended.cpu / lines),
+        "append, lines/s": lambda outcome: _append(outcome.appended),
         "upkeep, µs/line": lambda outcome: (1e6 * outcome.upkeep / lines, None),
         "B/line": lambda outcome: (outcome.bytes / lines, None),
     }

@@ -22,7 +22,6 @@ from benchmarks import corpus, product, report, rows, stores
 from benchmarks.stores import BODY_LINES, Place, Site
 from logs.store import codec
 
-
 WARM_UP: Final = 10  # commits of a process that are not measured: modules, caches and memory are new to it
 
 

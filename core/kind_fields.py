@@ -7,7 +7,8 @@ shown again: an empty field keeps what is stored.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -190,6 +191,8 @@ def _form_field(field: inspect.Field, text: forms.Widget) -> forms.Field:
     name = field.name.replace("_", " ")
     label = name.upper() if field.name in ("ca", "json", "dsn", "tls") else name[:1].upper() + name[1:]
     shared: dict[str, Any] = {"label": label}
+    if values := _values(kind):
+        return _choice(values, shared)
     match kind:
         case inspect.BoolType():
             return forms.BooleanField(widget=widgets.UnfoldBooleanWidget, **shared)
@@ -201,11 +204,13 @@ def _form_field(field: inspect.Field, text: forms.Widget) -> forms.Field:
             return forms.FloatField(
                 min_value=kind.ge, max_value=kind.le, widget=widgets.UnfoldAdminDecimalFieldWidget, **shared
             )
-        case inspect.LiteralType() | inspect.EnumType():
-            return _choice(kind, shared)
         case inspect.StrType():
             return forms.CharField(max_length=kind.max_length or TEXT_MAX, widget=text, strip=False, **shared)
         case inspect.ListType() | inspect.VarTupleType() | inspect.SetType() | inspect.FrozenSetType():
+            if values := _values(kind.item_type):
+                choices = [(str(value), str(value)) for value in values]
+                boxes = widgets.UnfoldAdminCheckboxSelectMultipleWidget
+                return forms.MultipleChoiceField(choices=choices, widget=boxes, **shared)
             if _is_text(kind.item_type):
                 return LinesField(max_length=TEXT_MAX, widget=text, **shared)
         case inspect.DictType() if isinstance(_bare(kind.value_type), inspect.StrType):
@@ -217,13 +222,22 @@ def _is_text(kind: inspect.Type) -> bool:
     """Or a number that may be written as one."""
     bare = _bare(kind)
     kinds = bare.types if isinstance(bare, inspect.UnionType) else (bare,)
-    return any(isinstance(each, (inspect.StrType, inspect.EnumType)) for each in kinds) and all(
-        isinstance(each, (inspect.StrType, inspect.EnumType, inspect.IntType)) for each in kinds
+    return any(isinstance(each, inspect.StrType) for each in kinds) and all(
+        isinstance(each, (inspect.StrType, inspect.IntType)) for each in kinds
     )
 
 
-def _choice(kind: inspect.LiteralType | inspect.EnumType, shared: dict[str, Any]) -> forms.Field:
-    values = kind.values if isinstance(kind, inspect.LiteralType) else [each.value for each in kind.cls]
+def _values(kind: inspect.Type) -> list[Any]:
+    """Those that there are to choose from; none if it is no choice."""
+    match _bare(kind):
+        case inspect.LiteralType(values):
+            return list(values)
+        case inspect.EnumType(cls) | inspect.CustomType(cls) if issubclass(cls, Enum):  # Django's are the latter
+            return [each.value for each in cls]
+    return []
+
+
+def _choice(values: Sequence[Any], shared: dict[str, Any]) -> forms.Field:
     by_text = {str(value): value for value in values}
     return forms.TypedChoiceField(
         choices=[(text, text) for text in by_text],

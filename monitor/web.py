@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 PATIENCE: Final = 8.0  # seconds; a supervisor kills after 10
 GOOD_BYE: Final = 5.0  # seconds in which a live page has to answer: it is reset then, and may not have read why
+PIECE: Final = 1 << 20  # bytes of a body that has come, handed over at once: each piece costs a turn of the event loop
 SERVICE_RESTART: Final = 1012  # of WebSockets, registered with IANA: come again
 
 reactor: Any = _reactor  # a module, to mypy
@@ -31,7 +32,7 @@ reactor: Any = _reactor  # a module, to mypy
 
 class GentleServer(Server):  # type: ignore[misc]
     def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+        super().__init__(*args, request_buffer_size=PIECE, **options)
         self.ports: list[Any] = []
         self.connections: dict[Any, dict[str, Any]] = {}
 

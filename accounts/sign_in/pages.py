@@ -39,6 +39,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from accounts.sign_in import device
 from accounts.sign_in.entrance import JOINING, InOurShell
 from core.pages import shell
 
@@ -90,7 +91,7 @@ def account(request: HttpRequest) -> HttpResponse:
             app=next((each for each in factors if each.type == Authenticator.Type.TOTP), None),
             passkeys=[each.wrap() for each in factors if each.type == Authenticator.Type.WEBAUTHN],
             codes_left=len(codes.get_unused_codes()) if codes else None,
-            sessions=sessions,
+            sessions=[(session, device.named(session.user_agent or "")) for session in sessions],
             joined=SocialAccount.objects.filter(user_id=user.pk).first(),
             single=settings.SSO_NAME if settings.SSO else "",
             roles=user.groups.order_by("name"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -88,6 +89,18 @@ def test_every_kind_has_its_form_and_says_what_its_settings_mean(admin: Client, 
     names = [field.name for field in msgspec.structs.fields(conditions.condition(kind).Config)]
     assert all(f'name="option_{name}"' in page for name in names)
     assert [name for name in names if not help_for(kind, name, secret=False)] == []
+
+
+def test_values_that_are_known_are_ticked(admin: Client) -> None:
+    admin.post(f"{RULES}add/", form(kind="service_down", option_categories=["api", "database"]))
+    made = AlertRule.objects.get()
+    assert made.config == {"categories": ["api", "database"]}
+    page = text(admin.get(f"{RULES}{made.pk}/change/"))
+    ticked = re.findall(r'<input type="checkbox" name="option_categories" value="(\w+)"[^>]* checked>', page)
+    assert ticked == ["api", "database"]
+    admin.post(f"{RULES}{made.pk}/change/", form(kind="service_down"))
+    made.refresh_from_db()
+    assert made.config == {}
 
 
 @pytest.mark.parametrize(

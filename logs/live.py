@@ -131,11 +131,11 @@ class Feed:
     async def _listen(self) -> None:
         """Hears wake-ups for all viewers of the process. While Redis is away they poll."""
         layer = get_channel_layer()
-        while True:
+        while not _is_cancelled():
             try:
                 channel = await layer.new_channel()
                 await layer.group_add(GROUP, channel)
-                while True:
+                while not _is_cancelled():
                     message = await layer.receive(channel)
                     self._told = max(self._told, int(message["news"]))
                     bell, self._bell = self._bell, asyncio.Event()
@@ -146,6 +146,12 @@ class Feed:
 
     async def _in_thread(self, call: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, _fresh, call, args)
+
+
+def _is_cancelled() -> bool:
+    """Before Python 3.12, a command of Redis that ends at the same moment keeps the cancellation for itself."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _end(ear: asyncio.Task[None]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import suppress
 from typing import Any, cast
 
 import pytest
@@ -339,3 +340,26 @@ async def test_the_last_viewer_takes_the_ear_along_however_often_it_has_to_be_to
     await news.aclose()
     assert ear is not None
     assert ear.done()
+
+
+async def test_the_ear_ends_although_its_layer_keeps_the_cancellation_for_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Greedy:
+        """Ends a command at the moment in which it is cancelled, as Redis' client may before Python 3.12."""
+
+        async def new_channel(self) -> str:
+            return "channel"
+
+        async def group_add(self, group: str, channel: str) -> None:
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+        async def receive(self, channel: str) -> Any:
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(live, "get_channel_layer", Greedy)
+    ear = asyncio.create_task(live.Feed()._listen())
+    await asyncio.sleep(0)
+    ear.cancel()
+    assert (await asyncio.wait([ear], timeout=5))[0] == {ear}

@@ -17,7 +17,7 @@ HELP: Final[dict[str, str | Promise]] = {
     "field": _("The field whose values are counted, like metadata.user_id."),
     "lookback": _("Seconds before the window that are known: what came in them is expected, or is nothing new."),
     "services": _("By their names; * stands for any letters. Empty: all."),
-    "categories": _("Only services of these: api, worker, database, … Empty: all."),
+    "categories": _("Only services of these. None: all."),
     "labels": _("Only services with all of these labels."),
     "but": _("Without these services; * stands for any letters."),
     "checks": _("Only checks of these names. Empty: all."),

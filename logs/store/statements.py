@@ -73,6 +73,7 @@ def _cursor(database: str) -> CursorWrapper:
         return connection.cursor()
     import psycopg  # only installations with PostgreSQL pay for it
 
+    connection.close_if_health_check_failed()
     connection.ensure_connection()
     cursor = psycopg.Cursor(connection.connection)
     cursor.format = psycopg.pq.Format.BINARY

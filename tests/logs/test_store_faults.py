@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import close_old_connections, connections
 
 from core import clock
 from logs import query
@@ -186,3 +186,22 @@ def test_a_merged_block_without_its_commit_numbers_can_still_be_searched(
     assert store.search(OPENING, limit=1_000).records == stored(batch)
     assert store.committed_after(0, limit=1_000).records == []
     assert len([record for record in caplog.records if record.levelname == "ERROR"]) == 1
+
+
+@pytest.mark.postgres
+def test_a_reader_notices_that_its_connection_broke(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, connection = BlockStore(database="postgres"), connections["postgres"]
+    for name, value in (("CONN_HEALTH_CHECKS", True), ("CONN_MAX_AGE", 60)):  # as in our settings
+        monkeypatch.setitem(connection.settings_dict, name, value)
+    connection.close()
+    store.append(entries(corpus(10)))
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (broken,) = cursor.fetchone() or [0]
+    killer = connection.copy()
+    with killer.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [broken])
+    killer.close()
+    close_old_connections()  # as each thread does before its next work
+    assert len(store.search(Everything()).records) == 10
+    connection.close()

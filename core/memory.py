@@ -1,6 +1,6 @@
-"""What a process took to start, it gives back: loading half a thousand modules leaves megabytes of holes behind. What it
-takes for its work, it keeps for the next: to ask the system for the same pages again and again was a tenth of a search,
-and of an append.
+"""What a process took to start, it gives back: loading half a thousand modules leaves megabytes of holes behind. What
+it takes for its work, it keeps for the next: to ask the system for the same pages again and again was a tenth of a
+search, and of an append.
 """
 
 from __future__ import annotations

@@ -255,7 +255,9 @@ class Shelf:
             for start in range(0, len(matching), OPENED):
                 together = matching[start : start + OPENED]
                 wanted = [scan.columns_for(node, each.grams) for each in together]
-                yield from self._stored(together, at_once.union(*wanted), read)
+                stored = self._stored(together, at_once.union(*wanted), read)[::-1]
+                while stored:
+                    yield stored.pop()  # whoever is done with it has the last hold on it
             if known and (not matching or matching[-1] is not known[-1]):
                 yield known[-1].block, None
 

@@ -18,12 +18,8 @@ _BLOCKS: Final = LogBlock._meta.db_table
 _COMMITS: Final = LogCommit._meta.db_table
 _STORED: Final = [field.attname for field in LogBlock._meta.concrete_fields if not field.primary_key]
 # In the order of the indexes: otherwise those with the same time would have to be sorted.
-_LIST: Final[dict[Direction, str]] = {
-    "older": f"SELECT id, first, last FROM {_BLOCKS} WHERE first <= %s AND last >= %s "  # noqa: S608
-    "ORDER BY last DESC, first DESC, id DESC LIMIT %s",
-    "newer": f"SELECT id, first, last FROM {_BLOCKS} WHERE first <= %s AND last >= %s "  # noqa: S608
-    "ORDER BY first, last, id LIMIT %s",
-}
+_ORDER: Final[dict[Direction, str]] = {"older": "last DESC, first DESC, id DESC", "newer": "first, last, id"}
+_LIST: Final = f"SELECT id, first, last FROM {_BLOCKS} WHERE first <= %s AND last >= %s ORDER BY"  # noqa: S608
 _ENTRIES: Final = f"SELECT entries FROM {_COMMITS} WHERE oldest_entry <= %s AND newest_entry >= %s"  # noqa: S608
 _INSERT: Final = "INSERT INTO {} ({}) VALUES ({})".format(  # noqa: S608
     _BLOCKS, ", ".join(f'"{name}"' for name in _STORED), ", ".join(["%s"] * len(_STORED))
@@ -34,7 +30,7 @@ def list_blocks(
     database: str, oldest: int, newest: int, direction: Direction, count: int
 ) -> list[tuple[int, int, int]]:
     """(id, first, last) of the blocks that touch a range, in the order in which a reader meets them."""
-    return _rows(database, _LIST[direction], (newest, oldest, count))
+    return _rows(database, f"{_LIST} {_ORDER[direction]} LIMIT %s", (newest, oldest, count))
 
 
 def read_blocks(database: str, pks: Collection[int], names: Collection[str]) -> list[tuple[Any, ...]]:

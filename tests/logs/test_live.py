@@ -312,16 +312,23 @@ async def test_events_are_filtered() -> None:
     assert [message for _, message in await read_events("q=signal", start, 1)] == ["signal"]
 
 
+class Silent:
+    """A channel layer in which nothing is ever said."""
+
+    async def new_channel(self) -> str:
+        return "channel"
+
+    async def group_add(self, group: str, channel: str) -> None: ...
+
+    async def receive(self, channel: str) -> Any:
+        await asyncio.Event().wait()
+
+
 async def test_the_last_viewer_takes_the_ear_along_however_often_it_has_to_be_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class Deaf:
+    class Deaf(Silent):
         """Waits for something that doesn't come before it ends, as a layer that is left without its connection."""
-
-        async def new_channel(self) -> str:
-            return "channel"
-
-        async def group_add(self, group: str, channel: str) -> None: ...
 
         async def receive(self, channel: str) -> Any:
             try:
@@ -345,18 +352,12 @@ async def test_the_last_viewer_takes_the_ear_along_however_often_it_has_to_be_to
 async def test_the_ear_ends_although_its_layer_keeps_the_cancellation_for_itself(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class Greedy:
+    class Greedy(Silent):
         """Ends a command at the moment in which it is cancelled, as Redis' client may before Python 3.12."""
-
-        async def new_channel(self) -> str:
-            return "channel"
 
         async def group_add(self, group: str, channel: str) -> None:
             with suppress(asyncio.CancelledError):
                 await asyncio.Event().wait()
-
-        async def receive(self, channel: str) -> Any:
-            await asyncio.Event().wait()
 
     monkeypatch.setattr(live, "get_channel_layer", Greedy)
     ear = asyncio.create_task(live.Feed()._listen())

@@ -28,6 +28,12 @@ def test_a_stream_is_read_by_a_consumer_group(redis_client: redis.Redis) -> None
     assert redis_client.xack("lines", "readers", entry) == 1
 
 
+@pytest.mark.xdist_group("alone")
+def test_tests_of_one_group_have_one_process(request: pytest.FixtureRequest) -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        assert request.node.nodeid.endswith("@alone")  # what the distributing process knows of groups
+
+
 def test_what_is_written_goes_to_an_append_only_file(redis_client: redis.Redis) -> None:
     assert redis_client.config_get("appendonly")["appendonly"] == "yes"
     assert redis_client.config_get("appendfsync")["appendfsync"] == "everysec"

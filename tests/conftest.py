@@ -50,6 +50,11 @@ def pytest_unconfigure() -> None:
     servers.stop_all()
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """A long text is told by the name of its argument: processes must agree on names, and texts may hold new keys."""
+    return argname if isinstance(val, str | bytes) and len(val) > 100 else None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for name, (there, sentence) in PARTS.items():

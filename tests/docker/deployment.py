@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import docker
+from docker.models.containers import Container
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
@@ -133,7 +134,7 @@ class Deployment:
     def told(self) -> str:
         """The last lines of every container."""
         found = self.client.containers.list(all=True)
-        return "\n".join(f"{each.name} {each.status}: {each.logs(tail=8).decode()}" for each in found)
+        return "\n".join(f"{each.name} {each.status}: {_last_lines(each)}" for each in found)
 
     def stop(self) -> None:
         try:
@@ -239,3 +240,10 @@ class _Encrypted(urllib.request.HTTPSHandler):
 
     def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
         return self.do_open(self._connection, request)
+
+
+def _last_lines(container: Container) -> str:
+    try:
+        return container.logs(tail=8).decode()
+    except docker.errors.APIError as error:  # those that build an image keep no log
+        return str(error.explanation)

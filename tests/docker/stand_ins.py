@@ -100,8 +100,10 @@ def base() -> Path:
         with _new(made) as new:
             _run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", suite, new / "root")
             shutil.copy(new / "root/usr/bin/caddy", new / "caddy")
+            # To the program itself, as in the real image: of a chain of links, ours takes the first.
+            program = (new / "root/usr/bin/python3").readlink()
             for name in ("python", "python3"):
-                (new / "root/usr/local/bin" / name).symlink_to("/usr/bin/python3")
+                (new / "root/usr/local/bin" / name).symlink_to(Path("/usr/bin") / program)
             excluded = [f"--exclude={path}" for path in LEFT_OUT]
             _run("tar", "-C", new / "root", "--anchored", *excluded, "-cf", new / "root.tar", ".")
             shutil.rmtree(new / "root")

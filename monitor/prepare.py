@@ -12,12 +12,15 @@ from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
 from django.core.files.storage import storages
 from django.core.management import call_command
-from django.db import Error, connections
+from django.db import DatabaseError, Error, connections
 from django.db.migrations.executor import MigrationExecutor
+
+from core import disk
 
 Say = Callable[[str], object]
 
 LOCK: Final = 0x50484152  # any number that nobody else locks in this database
+DAMAGED: Final = "What to do: docs/troubleshooting.md#the-database-is-damaged"
 
 
 class PrepareError(Exception):
@@ -45,18 +48,33 @@ def alone() -> Iterator[None]:
 def migrate(say: Say) -> None:
     for alias in settings.DATABASES:
         connect(alias)
-        executor = MigrationExecutor(connections[alias])
-        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-            say(f"Bringing the database {alias!r} up to date …")
-            call_command("migrate", database=alias, interactive=False, verbosity=0)
+        try:
+            _bring_up_to_date(alias, say)
+        except DatabaseError as error:
+            if not disk.is_damaged(error):
+                raise
+            raise _trouble(alias, error) from error
+
+
+def _bring_up_to_date(alias: str, say: Say) -> None:
+    executor = MigrationExecutor(connections[alias])
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        say(f"Bringing the database {alias!r} up to date …")
+        call_command("migrate", database=alias, interactive=False, verbosity=0)
 
 
 def connect(alias: str) -> None:
     try:
         connections[alias].ensure_connection()
     except Error as error:
-        reason = (str(error).strip().splitlines() or ["no reason was given"])[0].rstrip(".")
-        raise PrepareError(f"{_where(alias)} can't be reached: {reason}.") from error
+        raise _trouble(alias, error) from error
+
+
+def _trouble(alias: str, error: Error) -> PrepareError:
+    reason = (str(error).strip().splitlines() or ["no reason was given"])[0].rstrip(".")
+    if disk.is_damaged(error):
+        return PrepareError(f"{_where(alias)} is damaged: {reason}. {DAMAGED}")
+    return PrepareError(f"{_where(alias)} can't be reached: {reason}.")
 
 
 def _where(alias: str) -> str:

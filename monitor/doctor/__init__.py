@@ -16,6 +16,7 @@ import msgspec
 import redis
 from django.db import DatabaseError, connections
 
+from core import disk
 from monitor.doctor.findings import GUIDE, LEVELS, OK, PROBLEM, CannotTell, Finding
 
 LIMIT: Final = 10.0  # seconds for a check; all of them run at the same time
@@ -112,6 +113,9 @@ def ask(name: str) -> Finding:
     except redis.RedisError as error:
         return Finding(PROBLEM, f"Redis is away: {_line(error)}.", "See that it runs, and REDIS_URL.", "redis-is-away")
     except DatabaseError as error:
+        if disk.is_damaged(error):
+            to_do = "Find out which file is damaged, and put the last backup back."
+            return Finding(PROBLEM, f"The database is damaged: {_line(error)}.", to_do, "the-database-is-damaged")
         to_do = "See that it runs, and DATABASE_URL; on SQLite that the data directory can be written."
         return Finding(PROBLEM, f"The database failed: {_line(error)}.", to_do, "the-database-is-away")
     except Exception as error:  # noqa: BLE001 - whatever it is: the others shall be told

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db import connections
 from django.test import Client, override_settings
 
 from core.reporting import Reporter
@@ -67,6 +68,23 @@ def test_without_redis_each_says_that_it_is_away(name: str) -> None:
         level, said = found(name)
     assert level == PROBLEM
     assert "Redis is away" in said
+
+
+def test_a_database_that_is_damaged_is_told_from_one_that_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = connections["logs"].copy("damaged")
+    connection.settings_dict["NAME"] = tmp_path / "logs.sqlite3"
+    monkeypatch.setattr("monitor.doctor.database.migrations", connection.ensure_connection)
+    (tmp_path / "logs.sqlite3").write_text("a letter" * 1_000)
+    assert doctor.ask("migrations") == Finding(
+        PROBLEM,
+        "The database is damaged: file is not a database.",
+        "Find out which file is damaged, and put the last backup back.",
+        "the-database-is-damaged",
+    )
+    connection.settings_dict["NAME"] = tmp_path  # nothing that can be opened
+    assert doctor.ask("migrations").section == "the-database-is-away"
 
 
 def test_a_process_that_is_missing_is_named(healthy: redis.Redis) -> None:

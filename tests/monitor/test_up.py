@@ -258,11 +258,30 @@ def test_a_database_that_does_not_answer_is_named_without_its_password(tmp_path:
     assert "\n" not in said
 
 
+@pytest.mark.parametrize("place", [100, 4096])  # of the list of its tables, and of the first one
+def test_a_database_that_is_damaged_is_named_with_what_to_do(tmp_path: Path, place: int) -> None:
+    file = tmp_path / "pharos.sqlite3"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("CREATE TABLE django_migrations (id, app, name, applied)")
+        connection.commit()
+    content = bytearray(file.read_bytes())
+    content[place : place + 8] = b"\xff" * 8
+    file.write_bytes(content)
+
+    said = failing(PHAROS_DATA_DIR=str(tmp_path), PHAROS_PORT=str(valkey.free_port()))
+
+    assert said == (
+        f"pharos: The SQLite database {file} is damaged: database disk image is malformed. "
+        "What to do: docs/troubleshooting.md#the-database-is-damaged"
+    )
+
+
 def test_a_database_file_that_is_none_is_named(tmp_path: Path) -> None:
     (tmp_path / "pharos.sqlite3").write_text("this is a letter to my aunt, and not a database" * 100)
 
     said = failing(PHAROS_DATA_DIR=str(tmp_path), PHAROS_PORT=str(valkey.free_port()))
 
     assert said == (
-        f"pharos: The SQLite database {tmp_path / 'pharos.sqlite3'} can't be reached: file is not a database."
+        f"pharos: The SQLite database {tmp_path / 'pharos.sqlite3'} is damaged: file is not a database. "
+        "What to do: docs/troubleshooting.md#the-database-is-damaged"
     )

@@ -76,13 +76,14 @@ def test_databases_that_are_up_to_date_are_left_alone() -> None:
 
 @pytest.mark.django_db
 def test_a_database_that_does_not_answer_is_one_sentence_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail() -> None:
+    def fail(_: object) -> None:
         raise OperationalError("connection refused\n\tIs the server running?")
 
     engine, password = "django.db.backends.postgresql", "secret"
     database = {"ENGINE": engine, "NAME": "pharos", "HOST": "db.example.org", "PASSWORD": password}
-    monkeypatch.setattr(connections["default"], "ensure_connection", fail)
-    monkeypatch.setattr(connections["default"], "vendor", "postgresql")
+    # Of the class: a connection would keep as its own what it has from there.
+    monkeypatch.setattr(type(connections["default"]), "ensure_connection", fail)
+    monkeypatch.setattr(type(connections["default"]), "vendor", "postgresql")
     monkeypatch.setitem(configured.DATABASES, "default", database)
 
     with pytest.raises(prepare.PrepareError) as caught:

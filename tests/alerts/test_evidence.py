@@ -223,7 +223,7 @@ def test_what_cant_be_had_costs_nothing_else(monkeypatch: pytest.MonkeyPatch, ca
     def fails(*_: Any, **__: Any) -> Any:
         raise ConditionError("the log store is away")
 
-    monkeypatch.setattr(log_stores["default"], "search", fails)
+    monkeypatch.setattr(type(log_stores["default"]), "search", fails)
     incident = opened(service="worker")
     evidence.run_due(NOW)
     assert set(incident.evidence.values_list("kind", flat=True)) == {"changes", "series"}

@@ -170,14 +170,15 @@ def test_after_a_start_what_comes_later_is_not_away(
 
 def test_an_hour_has_no_fewer_lines_than_its_last_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     """Just after a start, lines are stored between the two questions."""
-    asked = log_stores["default"].histogram
+    kind = type(log_stores["default"])
+    asked = kind.histogram
 
-    def slow(node: Any, *, step: int, start: int, end: int, deadline: float) -> Any:
-        found = asked(node, start=start, end=end, step=step, deadline=deadline)
+    def slow(logs: Any, node: Any, *, step: int, start: int, end: int, deadline: float) -> Any:
+        found = asked(logs, node, start=start, end=end, step=step, deadline=deadline)
         store(Level.INFO)
         return found
 
-    monkeypatch.setattr(log_stores["default"], "histogram", slow)
+    monkeypatch.setattr(kind, "histogram", slow)
     counted = overview._count().counted
     assert counted["last_hour"] >= counted["last_minute"] > 0
     assert all(hour >= minute for _, minute, hour in counted["by_level"])
